@@ -1,0 +1,1 @@
+"""Measurements, as plain scripts that print tables: ``python -m benchmarks.throughput``."""

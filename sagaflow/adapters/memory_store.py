@@ -1,0 +1,299 @@
+"""A store that lives as long as its object: for tests, and for sagas that need not survive their process."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sagaflow.adapters.store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    encode_after,
+    encode_request,
+    encode_state,
+)
+from sagaflow.core.state import SagaState, SagaStatus
+from sagaflow.errors import InboxFull
+from sagaflow.ports import (
+    INBOX_LIMIT,
+    Beat,
+    Due,
+    Orphan,
+    Outcome,
+    Page,
+    Posted,
+    Query,
+    Signal,
+    Stored,
+    Summary,
+    Transition,
+)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request, and when ``due`` finds it."""
+
+    signal: Signal
+    due_at: float
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One saga with all that the store knows about it."""
+
+    state: SagaState
+    wake_at: float | None
+    dispatches: int = 0
+    inbox: list[_Waiting] = field(default_factory=list[_Waiting])
+
+    @property
+    def due_at(self) -> float | None:
+        times = [waiting.due_at for waiting in self.inbox]
+        if self.wake_at is not None:
+            times.append(self.wake_at)
+        return min(times, default=None)
+
+
+@dataclass(slots=True)
+class _Worker:
+    beats: int = 0
+    is_dead: bool = False
+
+
+class MemoryStore:
+    """A ``Store`` in this process's memory. Several engines may share one object, also from several threads.
+
+    What it keeps is gone with the object, not with ``close``: an engine that is opened on it again finds its sagas.
+
+    Args:
+        now: the clock, in seconds since the epoch.
+
+    Example:
+        >>> store = MemoryStore()
+        >>> store.heart().beat("worker-1").alive
+        True
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._sagas: dict[str, _Kept] = {}
+        # What follows could be computed from the sagas; it spares a look at each of them.
+        self._due: dict[str, float] = {}
+        self._claims: defaultdict[str, set[str]] = defaultdict(set)
+        self._workers: dict[str, _Worker] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._sagas)} sagas>"
+
+    async def open(self) -> None:
+        """Nothing is needed."""
+
+    async def close(self) -> None:
+        """Nothing is held but the sagas, which other engines may share."""
+
+    async def insert(self, state: SagaState, wake_at: float | None) -> bool:
+        encode_state(state)  # what other stores could not keep is refused here too
+        await _others_first()
+        with self._lock:
+            if state.id in self._sagas:
+                return False
+            self._sagas[state.id] = kept = _Kept(state, wake_at)
+            self._index(kept, before=())
+            return True
+
+    async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
+        check_ids(saga_ids)
+        await _others_first()
+        with self._lock:
+            return {
+                saga_id: Stored(kept.state, tuple(waiting.signal for waiting in kept.inbox))
+                for saga_id in saga_ids
+                if (kept := self._sagas.get(saga_id))
+            }
+
+    async def commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        await _others_first()
+        with self._lock:
+            return [self._commit(transition) for transition in transitions]
+
+    def _commit(self, transition: Transition) -> Outcome:
+        before, after = transition.before, transition.after
+        kept = self._sagas.get(before.id)
+        if kept is None or kept.state.revision != before.revision:
+            return Outcome.CONFLICT
+        if transition.inbox_size not in (None, len(kept.inbox)):
+            return Outcome.CONFLICT
+        if encode_after(after) is None:
+            return Outcome.CONFLICT
+        owners = kept.state.owners
+        kept.state, kept.wake_at, kept.dispatches = after, transition.wake_at, 0
+        kept.inbox = [waiting for waiting in kept.inbox if waiting.signal.token not in transition.consumed]
+        self._index(kept, owners)
+        return Outcome.COMMITTED
+
+    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
+        check_ids((saga_id,))
+        encode_request(signal)
+        await _others_first()
+        with self._lock:
+            kept = self._sagas.get(saga_id)
+            if kept is None:
+                return Posted(accepted=False, status=None)
+            status = kept.state.status
+            if any(waiting.signal.token == signal.token for waiting in kept.inbox):
+                return Posted(accepted=True, status=status)
+            if status not in statuses:
+                return Posted(accepted=False, status=status)
+            if len(kept.inbox) >= INBOX_LIMIT:
+                raise InboxFull(saga_id, INBOX_LIMIT)
+            kept.inbox.append(_Waiting(signal, self._now()))
+            self._index(kept, kept.state.owners)
+            return Posted(accepted=True, status=status)
+
+    async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
+        await _others_first()
+        with self._lock:
+            found = (
+                (at, saga_id) for saga_id, at in self._due.items() if at <= now and self._is_of(saga_id, fingerprints)
+            )
+            first = heapq.nsmallest(limit, found)
+            return [Due(saga_id, at, self._sagas[saga_id].dispatches) for at, saga_id in first]
+
+    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+        await _others_first()
+        with self._lock:
+            return [self._defer(found, at) for found, at in zip(due, until, strict=True)]
+
+    def _defer(self, found: Due, until: float) -> bool:
+        kept = self._sagas.get(found.saga_id)
+        if kept is None or (kept.due_at, kept.dispatches) != (found.wake_at, found.dispatches):
+            return False
+        kept.wake_at = until
+        kept.dispatches += 1
+        for waiting in kept.inbox:
+            waiting.due_at = until
+        self._index(kept, kept.state.owners)
+        return True
+
+    def _is_of(self, saga_id: str, fingerprints: Sequence[str] | None) -> bool:
+        return fingerprints is None or self._sagas[saga_id].state.fingerprint in fingerprints
+
+    async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
+        await _others_first()
+        with self._lock:
+            return [
+                Orphan(saga_id, owner)
+                for owner, saga_ids in self._claims.items()
+                if (worker := self._workers.get(owner)) and worker.is_dead
+                for saga_id in saga_ids
+                if self._is_of(saga_id, fingerprints)
+            ][:limit]
+
+    async def claimed_by(self, owner: str, limit: int) -> list[str]:
+        await _others_first()
+        with self._lock:
+            return list(self._claims.get(owner, ()))[:limit]
+
+    async def find(self, query: Query) -> Page:
+        start = check_query(query)
+        await _others_first()
+        with self._lock:
+            states = [kept.state for kept in self._sagas.values() if _matches(query, kept.state)]
+        states.sort(key=_newest_first, reverse=True)
+        if start is not None:
+            states = [state for state in states if _newest_first(state) < start]
+        page = states[: query.limit]
+        return Page(tuple(page), cursor_after(page[-1]) if len(states) > len(page) else None)
+
+    async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:
+        check_ids(saga_ids)
+        await _others_first()
+        with self._lock:
+            return {
+                saga_id: Summary(kept.state.revision, kept.state.status)
+                for saga_id in saga_ids
+                if (kept := self._sagas.get(saga_id))
+            }
+
+    def heart(self) -> MemoryHeart:
+        return MemoryHeart(self._workers, self._lock, self._now)
+
+    def _index(self, kept: _Kept, before: Sequence[str]) -> None:
+        """Bring up to date what is computed from a saga; ``before`` are the owners that it had."""
+        state, due_at = kept.state, kept.due_at
+        if due_at is None:
+            self._due.pop(state.id, None)
+        else:
+            self._due[state.id] = due_at
+        owners = state.owners
+        if owners == before:
+            return
+        for owner in before:
+            self._claims[owner].discard(state.id)
+            if not self._claims[owner]:
+                del self._claims[owner]
+        for owner in owners:
+            self._claims[owner].add(state.id)
+
+
+async def _others_first() -> None:
+    """Let other tasks run, as they do while a store waits for a disk or a network.
+
+    Without it a caller in a loop would keep the event loop for itself, and races would be seen with real stores only.
+    """
+    await asyncio.sleep(0)
+
+
+def _matches(query: Query, state: SagaState) -> bool:
+    return (
+        (not query.sagas or state.saga in query.sagas)
+        and (not query.statuses or state.status in query.statuses)
+        and (query.created_before is None or state.created_at < query.created_before)
+        and (query.updated_before is None or state.updated_at < query.updated_before)
+    )
+
+
+def _newest_first(state: SagaState) -> tuple[float, str]:
+    return state.created_at, state.id
+
+
+class MemoryHeart:
+    """The ``Heart`` of a ``MemoryStore``. The dead are remembered as long as the store lives."""
+
+    def __init__(self, workers: dict[str, _Worker], lock: threading.Lock, now: Callable[[], float]) -> None:
+        self._workers = workers
+        self._lock = lock
+        self._now = now
+
+    def beat(self, worker: str) -> Beat:
+        with self._lock:
+            record = self._workers.setdefault(worker, _Worker())
+            if not record.is_dead:
+                record.beats += 1
+            others = {
+                name: other.beats for name, other in self._workers.items() if name != worker and not other.is_dead
+            }
+            return Beat(not record.is_dead, self._now(), others)
+
+    def declare_dead(self, worker: str, beats: int) -> bool:
+        with self._lock:
+            record = self._workers.get(worker)
+            if record is None or record.is_dead or record.beats != beats:
+                return False
+            record.is_dead = True
+            return True
+
+    def leave(self, worker: str) -> None:
+        with self._lock:
+            self._workers.setdefault(worker, _Worker()).is_dead = True
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,355 @@
+"""A store in MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+
+from pymongo import ASCENDING, DESCENDING, MongoClient
+from pymongo.errors import DuplicateKeyError
+
+from sagaflow.adapters.mongo_calls import answering, is_too_large
+from sagaflow.adapters.mongo_clients import Clients, client_within, clients_of
+from sagaflow.adapters.mongo_documents import (
+    DUE,
+    LISTED,
+    Document,
+    holds,
+    is_at,
+    to_document,
+    to_due,
+    to_state,
+    to_stored,
+    to_update,
+)
+from sagaflow.adapters.mongo_heart import MongoHeart
+from sagaflow.adapters.mongo_schema import (
+    SAGAS,
+    WORKERS,
+    check_prefix,
+    check_server,
+    collection,
+    create_indexes,
+)
+from sagaflow.adapters.store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    encode_request,
+    log_unstorable,
+)
+from sagaflow.core.state import SagaState, SagaStatus
+from sagaflow.errors import ConfigurationError, InboxFull, PayloadError, PayloadTooLarge, StoreUnavailable
+from sagaflow.ports import (
+    INBOX_LIMIT,
+    Due,
+    Orphan,
+    Outcome,
+    Page,
+    Posted,
+    Query,
+    Signal,
+    Stored,
+    Summary,
+    Transition,
+)
+
+if TYPE_CHECKING:
+    from sagaflow.adapters.mongo_clients import AsyncClient
+
+T = TypeVar("T")
+
+TIMEOUT: Final = 20.0
+"""Seconds for one call. An election takes ten by default, and it is noticed a few seconds late."""
+
+# What MongoDB takes as one document, in bytes.
+_LARGEST = 16 * 2**20
+
+# How often a post is tried whose conditions failed and, when looked at, held again.
+_POST_TRIES = 5
+
+
+class MongoStore:
+    """A ``Store`` in MongoDB: one document a saga, each change of it one ``find_one_and_update``.
+
+    Writes and reads are by majority, on the primary, whatever the client's own settings.
+
+    Args:
+        client: a client of PyMongo (``AsyncMongoClient``) or Motor (``AsyncIOMotorClient``), of this event loop. It
+            stays yours: ``close`` leaves it open.
+        database: the name of the database.
+        heart_client: a synchronous ``MongoClient`` of the same deployment, for the heartbeats, which come from a
+            thread of their own. Required with an ``AsyncMongoClient``; Motor's client has one in it.
+        prefix: what the names of the collections begin with.
+        allow_standalone: take a server that is no replica set, and can lose what it has confirmed.
+        timeout: seconds for one call, and all that the driver tries within it. More than an election takes (ten
+            seconds by default) rides out the loss of a primary.
+
+    Raises:
+        TypeError: ``client`` is no asynchronous client.
+        ConfigurationError: the heart's client is missing, or a name cannot be one.
+
+    Example:
+        >>> store = MongoStore.from_url("mongodb://localhost:27017/shop?replicaSet=rs0")
+        >>> store
+        <MongoStore shop.sagaflow_sagas>
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        database: str,
+        *,
+        heart_client: MongoClient[Any] | None = None,
+        prefix: str = "sagaflow_",
+        allow_standalone: bool = False,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._heart_client = heart_client or client_within(client)
+        self._client = client
+        self._owned: Clients | None = None
+        self._database = database
+        self._prefix = check_prefix(prefix)
+        self._allow_standalone = allow_standalone
+        self._timeout = timeout
+        self._sagas = collection(client, database, prefix + SAGAS)
+        self._workers = collection(client, database, prefix + WORKERS)
+
+    @classmethod
+    def from_url(
+        cls, url: str, *, prefix: str = "sagaflow_", allow_standalone: bool = False, timeout: float | None = None
+    ) -> Self:
+        """A store with clients of its own, whose settings suit it; options in the URL win over those.
+
+        Once it was closed, it cannot be opened again.
+
+        Args:
+            url: ``mongodb://user:password@host1,host2/database?replicaSet=name``; the database is required.
+            prefix, allow_standalone: as for the class.
+            timeout: as for the class; without it, what the URL's option ``timeoutMS`` says.
+
+        Raises:
+            ConfigurationError: the URL is none, or names no database.
+        """
+        made = clients_of(url)
+        store = cls(
+            made.client,
+            made.database,
+            heart_client=made.heart_client,
+            prefix=prefix,
+            allow_standalone=allow_standalone,
+            timeout=timeout or made.timeout or TIMEOUT,
+        )
+        store._owned = made
+        return store
+
+    def __repr__(self) -> str:
+        return f"<MongoStore {self._sagas.full_name}>"
+
+    async def open(self) -> None:
+        async with self._answering("open the store"):
+            is_replicated = await check_server(self._client, allow_standalone=self._allow_standalone)
+            await create_indexes(self._sagas, self._workers, is_replicated=is_replicated)
+
+    async def close(self) -> None:
+        if self._owned is not None:
+            await self._owned.client.close()
+            await asyncio.to_thread(self._owned.heart_client.close)
+
+    async def insert(self, state: SagaState, wake_at: float | None) -> bool:
+        document = to_document(state, wake_at)
+        try:
+            async with self._answering("insert a saga"):
+                await self._sagas.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        except StoreUnavailable as error:
+            if is_too_large(error.__cause__):
+                raise PayloadTooLarge(f"The saga {state.id!r}", state.payload_size, _LARGEST) from error
+            raise
+        return True
+
+    async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
+        documents = await self._by_id(saga_ids, None)
+        return {document["_id"]: to_stored(document) for document in documents}
+
+    async def commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        if len(transitions) == 1:
+            return [await self._commit(transitions[0])]  # spares the task that gather would make
+        return await asyncio.gather(*map(self._commit, transitions))
+
+    async def _commit(self, transition: Transition) -> Outcome:
+        try:
+            update = to_update(transition)
+        except (PayloadError, ConfigurationError) as error:
+            log_unstorable(transition.before.id, error)
+            return Outcome.CONFLICT
+        try:
+            async with self._answering("commit"):
+                found = await self._sagas.find_one_and_update(holds(transition), update, projection={"_id": 1})
+        except (StoreUnavailable, ConfigurationError) as error:
+            if not is_too_large(error.__cause__):
+                return Outcome.UNSURE
+            log_unstorable(transition.before.id, error)
+            return Outcome.CONFLICT
+        return Outcome.CONFLICT if found is None else Outcome.COMMITTED
+
+    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
+        check_ids((saga_id,))
+        condition = {
+            "_id": saga_id,
+            "status": {"$in": [status.value for status in statuses]},
+            "inbox.token": {"$ne": signal.token},
+            f"inbox.{INBOX_LIMIT - 1}": {"$exists": False},
+        }
+        entry = {
+            "token": {"$literal": signal.token},
+            "at": {"$divide": [{"$toLong": "$$NOW"}, 1_000]},  # the server's clock, which only a pipeline can read
+            "body": {"$literal": encode_request(signal)},
+        }
+        update = [{"$set": {"inbox": {"$concatArrays": ["$inbox", [entry]]}}}]
+        async with self._answering("post a request"):
+            for _ in range(_POST_TRIES):
+                found = await self._sagas.find_one_and_update(condition, update, projection={"status": 1})
+                if found is not None:
+                    return Posted(accepted=True, status=SagaStatus(found["status"]))
+                answer = await self._refusal(saga_id, signal.token, statuses)
+                if answer is not None:
+                    return answer
+        raise StoreUnavailable(f"The saga {saga_id!r} changes too fast for a request to be posted; try again")
+
+    async def _refusal(self, saga_id: str, token: str, statuses: Sequence[SagaStatus]) -> Posted | None:
+        """Why a request was not posted; None if by now it could be."""
+        found = await self._sagas.find_one({"_id": saga_id}, {"status": 1, "inbox.token": 1})
+        if found is None:
+            return Posted(accepted=False, status=None)
+        status = SagaStatus(found["status"])
+        if any(entry["token"] == token for entry in found["inbox"]):
+            return Posted(accepted=True, status=status)
+        if status not in statuses:
+            return Posted(accepted=False, status=status)
+        if len(found["inbox"]) >= INBOX_LIMIT:
+            raise InboxFull(saga_id, INBOX_LIMIT)
+        return None
+
+    async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
+        of = _of(fingerprints)
+        async with self._answering("find due sagas"):
+            # Two indexes. Of requests, the index's beginning is read without a bound for its values: only then does
+            # it give the sagas in its order, so that the longest overdue are found without reading them all.
+            by_time, by_request = await _all(
+                self._sagas.find({"wake_at": {"$lte": now}, **of}, DUE)
+                .sort([("wake_at", ASCENDING), ("_id", ASCENDING)])
+                .limit(limit)
+                .to_list(limit),
+                self._sagas.find({"inbox.at": {"$exists": True}, **of}, DUE)
+                .sort("inbox.at", ASCENDING)
+                .limit(limit)
+                .to_list(limit),
+            )
+        found = {document["_id"]: to_due(document) for document in [*by_time, *by_request]}
+        due = [one for one in found.values() if one is not None and one.wake_at <= now]
+        return sorted(due, key=lambda one: (one.wake_at, one.saga_id))[:limit]
+
+    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+        check_ids(found.saga_id for found in due)
+        async with self._answering("defer sagas"):
+            return await _all(*(self._defer(found, at) for found, at in zip(due, until, strict=True)))
+
+    async def _defer(self, due: Due, until: float) -> bool:
+        found = await self._sagas.find_one_and_update(
+            is_at(due),
+            {"$set": {"wake_at": until, "inbox.$[].at": until}, "$inc": {"dispatches": 1}},
+            projection={"_id": 1},
+        )
+        return found is not None
+
+    async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
+        async with self._answering("find orphans"):
+            # Few workers hold claims at a time, however many have died.
+            owners = await self._sagas.distinct("owners", {"owners": {"$exists": True}})
+            records = await self._workers.find({"_id": {"$in": owners}, "state": "dead"}, {"_id": 1}).to_list(None)
+            dead = {record["_id"] for record in records}
+            if not dead:
+                return []
+            documents = (
+                await self._sagas.find({"owners": {"$in": list(dead)}, **_of(fingerprints)}, {"owners": 1})
+                .limit(limit)
+                .to_list(limit)
+            )
+        return [
+            Orphan(document["_id"], owner) for document in documents for owner in document["owners"] if owner in dead
+        ][:limit]
+
+    async def claimed_by(self, owner: str, limit: int) -> list[str]:
+        check_ids((owner,))
+        async with self._answering("find claims"):
+            documents = await self._sagas.find({"owners": owner}, {"_id": 1}).limit(limit).to_list(limit)
+        return [document["_id"] for document in documents]
+
+    async def find(self, query: Query) -> Page:
+        condition, size = _condition(query), query.limit + 1
+        async with self._answering("list sagas"):
+            documents = (
+                await self._sagas.find(condition, LISTED)
+                .sort([("created_at", DESCENDING), ("_id", DESCENDING)])
+                .limit(size)
+                .to_list(size)
+            )
+        page = [to_state(document) for document in documents[: query.limit]]
+        return Page(tuple(page), cursor_after(page[-1]) if len(documents) > len(page) else None)
+
+    async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:
+        documents = await self._by_id(saga_ids, {"revision": 1, "status": 1})
+        return {
+            document["_id"]: Summary(document["revision"], SagaStatus(document["status"])) for document in documents
+        }
+
+    def heart(self) -> MongoHeart:
+        return MongoHeart(self._heart_client, self._database, self._prefix, self._timeout)
+
+    async def _by_id(self, saga_ids: Sequence[str], projection: Document | None) -> list[Document]:
+        check_ids(saga_ids)
+        async with self._answering("load sagas"):
+            return await self._sagas.find({"_id": {"$in": list(saga_ids)}}, projection).to_list(None)
+
+    def _answering(self, what: str) -> AbstractAsyncContextManager[None]:
+        return answering(what, self._timeout)
+
+
+async def _all(*calls: Awaitable[T]) -> list[T]:
+    """The answers to all calls. None goes on by itself when another has failed."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return cast("list[T]", answers)
+
+
+def _of(fingerprints: Sequence[str] | None) -> Document:
+    """The filter for sagas of these definitions."""
+    return {} if fingerprints is None else {"fingerprint": {"$in": list(fingerprints)}}
+
+
+def _condition(query: Query) -> Document:
+    """The filter for a page of a listing."""
+    start = check_query(query)
+    condition: Document = {}
+    if query.sagas:
+        condition["saga"] = {"$in": list(query.sagas)}
+    if query.statuses:
+        condition["status"] = {"$in": [status.value for status in query.statuses]}
+    if query.created_before is not None:
+        condition["created_at"] = {"$lt": query.created_before}
+    if query.updated_before is not None:
+        condition["updated_at"] = {"$lt": query.updated_before}
+    if start is not None:
+        created_at, saga_id = start
+        # The bound alone is what the index is entered by; the rest settles ties.
+        condition["$and"] = [
+            {"created_at": {"$lte": created_at}},
+            {"$or": [{"created_at": {"$lt": created_at}}, {"_id": {"$lt": saga_id}}]},
+        ]
+    return condition

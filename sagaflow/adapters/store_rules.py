@@ -1,0 +1,170 @@
+"""What every store does alike: which texts it takes, how it writes a state as text, and the cursors of its listings."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from sagaflow.core.events import Request
+from sagaflow.core.state import SCHEMA, SagaState
+from sagaflow.errors import ConfigurationError, PayloadError
+from sagaflow.ports import Query, Signal
+
+logger = logging.getLogger("sagaflow.store")
+
+DAY: Final = 86_400.0
+"""Seconds for which a dead worker is remembered at least: longer than any write of its can be under way."""
+
+# What a step's name may not hold: a store may write it as a part of a path.
+_IN_PATHS: Final = frozenset(".$\0")
+
+_states: Final = msgspec.json.Decoder(SagaState)
+_requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
+_cursors: Final = msgspec.json.Decoder(tuple[float, str])
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    """The part of a stored state that every version has."""
+
+    schema: int
+
+
+def check_ids(saga_ids: Iterable[object]) -> None:
+    """Refuse what is no text, before a driver can read it as an operator.
+
+    Raises:
+        TypeError: an id is not a string.
+        PayloadError: an id is a string that is no text.
+    """
+    for saga_id in saga_ids:
+        if not isinstance(saga_id, str):
+            raise TypeError(f"A saga's id is a string; {saga_id!r} is a {type(saga_id).__name__}. Write str(...).")
+        if not saga_id.isascii():
+            as_text(saga_id)
+
+
+def check_step_names(names: Iterable[str]) -> None:
+    """Refuse names that could be read as a path.
+
+    Raises:
+        ConfigurationError: a name is empty, or holds a dot, a dollar sign or NUL.
+    """
+    for name in names:
+        if not name or _IN_PATHS.intersection(name):
+            raise ConfigurationError(f"{name!r} cannot be kept as the name of a step; write a Python identifier.")
+
+
+def as_text(value: object) -> str:
+    """The value as JSON.
+
+    Raises:
+        PayloadError: a string in it has lone surrogates, which no store can keep.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError as error:
+        part = error.object[max(error.start - 20, 0) : error.end]
+        raise PayloadError(
+            f"{part!r} has a surrogate that stands alone, so it is no text and cannot be stored. Decode the bytes "
+            f"that it came from with errors='replace', or encode them with base64."
+        ) from None
+
+
+def encode_state(state: SagaState) -> str:
+    """The state as JSON that people can read.
+
+    Raises:
+        PayloadError, ConfigurationError, TypeError: it holds what cannot be stored.
+    """
+    check_ids((state.id,))
+    check_step_names(state.steps)
+    return as_text(state)
+
+
+def encode_after(state: SagaState) -> str | None:
+    """As ``encode_state``, for a commit: None if the state cannot be stored, which the log says.
+
+    An exception would keep the other sagas of the batch from being committed.
+    """
+    try:
+        return encode_state(state)
+    except (PayloadError, ConfigurationError) as error:
+        log_unstorable(state.id, error)
+        return None
+
+
+def log_unstorable(saga_id: str, error: Exception) -> None:
+    """Say that a saga cannot go on, because what it should become cannot be stored."""
+    logger.error("saga %s cannot go on, its state cannot be stored: %s", saga_id, error)
+
+
+def decode_state(body: str) -> SagaState:
+    """The state that ``encode_state`` was given.
+
+    Raises:
+        ConfigurationError: it was written by a later version of SagaFlow.
+    """
+    try:
+        state = _states.decode(body)
+    except msgspec.ValidationError:
+        # A later form may lack what this one requires: then its version says more than the fault does.
+        check_schema(msgspec.json.decode(body, type=_Versioned).schema)
+        raise
+    check_schema(state.schema)
+    return state
+
+
+def check_schema(schema: int) -> None:
+    """Refuse a stored form that this version does not know.
+
+    Raises:
+        ConfigurationError: it was written by a later version of SagaFlow.
+    """
+    if schema > SCHEMA:
+        raise ConfigurationError(
+            f"The store holds a saga in form {schema}, and this version of SagaFlow reads forms up to {SCHEMA}. "
+            f"Update SagaFlow here before, or together with, the workers that write to this store."
+        )
+
+
+def encode_request(signal: Signal) -> str:
+    """The request in a signal as JSON.
+
+    Raises:
+        PayloadError: it holds what cannot be stored.
+    """
+    as_text(signal.token)
+    return as_text(signal.request)
+
+
+def decode_signal(token: str, body: str) -> Signal:
+    """The signal whose request ``encode_request`` was given."""
+    return Signal(token, _requests.decode(body))
+
+
+def check_query(query: Query) -> tuple[float, str] | None:
+    """Where the page begins: after the saga that was created then and has this id; None for the first page.
+
+    Raises:
+        ValueError: the limit is below 1, or the cursor is none of a ``Page``.
+    """
+    if query.limit < 1:
+        raise ValueError(f"Query(limit={query.limit}): a page has at least 1 saga")
+    if query.cursor is None:
+        return None
+    try:
+        return _cursors.decode(base64.b64decode(query.cursor, altchars=b"-_", validate=True))
+    except (Base64Error, UnicodeError, ValueError):
+        raise ValueError(
+            f"Query(cursor={query.cursor!r}): this is no cursor; give the one that Page.cursor holds, or None"
+        ) from None
+
+
+def cursor_after(state: SagaState) -> str:
+    """What ``Page.cursor`` holds if this saga is the last of its page, and there are more."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((state.created_at, state.id))).decode()

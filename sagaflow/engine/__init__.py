@@ -1,0 +1,1 @@
+"""What executes sagas: takes hints and events, decides, commits, calls handlers."""

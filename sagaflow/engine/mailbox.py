@@ -1,0 +1,300 @@
+"""All that happens to one saga in this process goes through its mailbox: many events, one commit at a time.
+
+A turn loads the saga (unless its last state is still known), folds what has come in, claims what this worker can run,
+and commits all of it as one compare-and-set. Then, and only then, the claimed attempts begin.
+
+A commit whose fate is not known needs no special treatment: the saga is loaded and the same events are folded again,
+which changes nothing where they have taken effect already. A claim that came through is known by its owner and
+attempt, which are never used twice; what this worker has proposed and not yet run, it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from ..core.decide import decide, seal
+from ..core.events import Claimed, Ended, Event, Fate, Succeeded, Ticked
+from ..core.state import Direction, SagaState, SagaStatus
+from ..core.work import open_work
+from ..errors import PayloadTooLarge, StoreUnavailable
+from ..ports import Delivery, Lane, Outcome, Stored, Transition
+from .binding import Binding
+from .hints import publish
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+logger = logging.getLogger("sagaflow.worker")
+
+RESERVE = 64 * 1024
+"""Characters of a document that outputs may not take, so that undoing can always be recorded."""
+
+_BACKOFF = (0.05, 2.0)  # seconds: the first wait after a store failed, and the longest
+
+
+Attempt = tuple[str, Direction, int, str]
+"""What identifies an attempt for ever: step, direction, number, owner."""
+
+
+class Mailbox:
+    """The events of one saga that wait to be committed by this worker."""
+
+    def __init__(self, worker: Worker, saga_id: str) -> None:
+        self._worker = worker
+        self.saga_id = saga_id
+        self.running = 0  # attempts of this saga that run in this process
+        self._stored: Stored | None = None
+        self._events: list[Event] = []
+        self._deliveries: list[Delivery] = []
+        self._slots = 0  # taken slots that came with an event or a delivery, for claims to use
+        self._refresh = False
+        self._quiet = True
+        self._turning = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._proposed: set[Attempt] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._turning and not self.running and self._timer is None
+
+    def holds(self, attempt: Attempt) -> bool:
+        """Whether a commit that claims this attempt may be under way, or its end waits to be committed."""
+        step, direction, number, _ = attempt
+        return attempt in self._proposed or any(
+            isinstance(event, Succeeded | Ended)
+            and (event.step, event.direction, event.attempt) == (step, direction, number)
+            for event in self._events
+        )
+
+    def put(self, *events: Event, slot: bool = False) -> None:
+        """Take in what happened. ``slot``: the slot of the handler that ended is handed over."""
+        self._events.extend(events)
+        self._slots += slot
+        self._wake()
+
+    def look(self, delivery: Delivery | None = None) -> None:
+        """Look at the saga afresh; a delivery comes with a taken slot."""
+        self._refresh = True  # what is remembered may be old
+        if delivery is not None:
+            self._deliveries.append(delivery)
+            self._slots += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._quiet = False
+        if not self._turning:
+            self._turning = True
+            _ = self._worker.spawn(self._turn_until_quiet(), f"saga {self.saga_id}")
+
+    async def _turn_until_quiet(self) -> None:
+        wait = _BACKOFF[0]
+        try:
+            while not self._quiet:
+                self._quiet = True
+                if await self._turn_safely():
+                    wait = _BACKOFF[0]
+                elif self._events or self._proposed or self._deliveries:
+                    # What is known nowhere else stays until the store has taken it.
+                    self._quiet = False
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, _BACKOFF[1])
+        finally:
+            self._turning = False
+            self._worker.slots.give(self._slots)
+            self._slots = 0
+            self._worker.retire(self)
+
+    async def _turn_safely(self) -> bool:
+        """One turn; False if it could not be done now. Nothing that is wrong with one saga stops another."""
+        try:
+            return await self._turn()
+        except StoreUnavailable as error:
+            self._worker.store_failed(error)
+            for delivery in self._take_deliveries():
+                await delivery.requeue()
+        except Exception:
+            logger.exception("saga %s cannot be worked on now", self.saga_id, extra={"saga_id": self.saga_id})
+            for delivery in self._take_deliveries():
+                await delivery.ack()  # a sweeper comes back to it, with growing pauses
+        self._stored = None
+        return False
+
+    async def _turn(self) -> bool:
+        worker = self._worker
+        if self._refresh:
+            self._refresh, self._stored = False, None
+        stored = self._stored or await worker.load(self.saga_id)
+        if stored is None:
+            self._events.clear()
+            self._proposed.clear()
+            for delivery in self._take_deliveries():
+                await delivery.dead_letter(f"there is no saga {self.saga_id}")
+            return True
+        binding = worker.binding(stored.state)
+        if binding is None:
+            self._events.clear()
+            for delivery in self._take_deliveries():
+                await delivery.ack()
+            return True
+        self._stored = stored
+        self._adopt(binding, stored.state)
+        events, hints = tuple(self._events), len(self._deliveries)  # what comes from now on is for the next turn
+        now = worker.clock.now()
+        changed = stored.state
+        for event in (*(signal.request for signal in stored.inbox), *events, Ticked(now)):
+            changed = decide(binding.definition, changed, self._within_limits(changed, event))
+        claims = self._claims(binding, changed, now)
+        for claim in claims:
+            changed = decide(binding.definition, changed, claim)
+        if changed is stored.state and not stored.inbox:
+            after = stored.state
+        else:
+            after = self._seal(stored.state, changed, now)
+            outcome = await self._commit(stored, after, claims, now)
+            if outcome is not Outcome.COMMITTED:
+                self._stored = None
+                if outcome is Outcome.CONFLICT:
+                    self._quiet = False
+                return outcome is Outcome.CONFLICT
+            self._stored = Stored(after)
+            worker.watcher.notify(after)
+            _log(stored.state, after)
+            self._begin(binding, after, claims)
+        self._proposed.clear()
+        del self._events[: len(events)]
+        lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
+        await publish(worker.broker, self.saga_id, lanes)
+        for delivery in self._take_deliveries(hints):
+            await delivery.ack()
+        self._arm(binding, after, now)
+        return True
+
+    @staticmethod
+    def _seal(before: SagaState, changed: SagaState, at: float) -> SagaState:
+        # Requests that change nothing must still leave the inbox, and only a commit can take them out.
+        return seal(before, replace(before) if changed is before else changed, at)
+
+    async def _commit(self, stored: Stored, after: SagaState, claims: Sequence[Claimed], now: float) -> Outcome:
+        self._proposed.update(_attempt_of(after, claim) for claim in claims)
+        return await self._worker.commit(
+            Transition(
+                before=stored.state,
+                after=after,
+                wake_at=self._worker.wake_at(after, now),
+                consumed=tuple(signal.token for signal in stored.inbox),
+                inbox_size=len(stored.inbox) if after.status.is_terminal else None,
+            )
+        )
+
+    # ------------------------------------------------------------------ claims
+
+    def _claims(self, binding: Binding, state: SagaState, now: float) -> list[Claimed]:
+        """What this worker can run now, and has slots for."""
+        worker = self._worker
+        claims: list[Claimed] = []
+        if not worker.is_accepting:
+            return claims
+        for work in open_work(binding.definition, state):
+            if work.due > now or Lane(work.queue, work.direction) not in worker.lanes:
+                continue
+            if len(claims) == self._slots:
+                if not worker.slots.try_take():
+                    break
+                self._slots += 1
+            claims.append(Claimed(work.step, work.direction, worker.owner, now))
+        return claims
+
+    def _adopt(self, binding: Binding, state: SagaState) -> None:
+        """Begin what a commit claimed whose reply was lost."""
+        if not self._proposed:
+            return
+        for name, step in state.steps.items():
+            for direction in Direction:
+                claim = step.track(direction).claim
+                if claim is not None:
+                    self._begin(binding, state, [Claimed(name, direction, claim.owner, claim.since)], adopt=True)
+
+    def _begin(self, binding: Binding, state: SagaState, claims: Sequence[Claimed], *, adopt: bool = False) -> None:
+        for claim in claims:
+            attempt = _attempt_of(state, claim)
+            if adopt and attempt not in self._proposed:
+                continue
+            self._proposed.discard(attempt)
+            if self._slots:
+                self._slots -= 1
+            else:
+                self._worker.slots.take()
+            self._worker.begin(self, binding, state, attempt)
+
+    def _within_limits(self, state: SagaState, event: Event) -> Event:
+        """An output that would leave no room to undo the saga counts as one that cannot be recorded."""
+        if not isinstance(event, Succeeded) or event.output is None:
+            return event
+        limit = self._worker.settings.document_limit - RESERVE
+        size = state.payload_size + len(event.output)
+        if size <= limit:
+            return event
+        error = PayloadTooLarge(f"Saga {state.id} with the output of step {event.step!r}", size, limit)
+        return self._worker.runner.ended(state, event.step, event.direction, event.attempt, error, Fate.UNRECORDABLE)
+
+    # ------------------------------------------------------------------ afterwards
+
+    def _hints(self, binding: Binding, before: SagaState, after: SagaState, now: float, *, hinted: bool) -> set[Lane]:
+        """The lanes whose workers should hear of this saga: one hint each, whoever comes claims all it can."""
+        known = {(work.step, work.direction) for work in open_work(binding.definition, before)}
+        lanes: set[Lane] = set()
+        for work in open_work(binding.definition, after):
+            lane = Lane(work.queue, work.direction)
+            is_new = (work.step, work.direction) not in known
+            if work.due <= now and (is_new or (hinted and lane in self._worker.lanes and self._worker.is_accepting)):
+                lanes.add(lane)
+        return lanes
+
+    def _arm(self, binding: Binding, state: SagaState, now: float) -> None:
+        """Wait here for what is due soon."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        horizon = now + self._worker.settings.in_place.total_seconds()
+        soon = [due for due in self._dues(binding, state) if now < due <= horizon]
+        if soon and self._worker.is_accepting:
+            self._timer = asyncio.get_running_loop().call_later(min(soon) - now, self._on_timer)
+
+    def _dues(self, binding: Binding, state: SagaState) -> Iterator[float]:
+        if state.status is SagaStatus.STARTED and state.deadline_at is not None:
+            yield state.deadline_at
+        for work in open_work(binding.definition, state):
+            if Lane(work.queue, work.direction) in self._worker.lanes:
+                yield work.due
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def disarm(self) -> None:
+        """Wait for nothing any more; the store has it all."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._worker.retire(self)
+
+    def _take_deliveries(self, count: int | None = None) -> list[Delivery]:
+        taken = self._deliveries[:count]
+        del self._deliveries[:count]
+        return taken
+
+
+def _log(before: SagaState, after: SagaState) -> None:
+    if after.status is not before.status:
+        level = logging.WARNING if after.status is SagaStatus.FAILED else logging.INFO
+        fields = {"saga_id": after.id, "saga": after.saga}
+        logger.log(level, "saga %s %s is %s: %s", after.saga, after.id, after.status, after.reason or "-", extra=fields)
+
+
+def _attempt_of(state: SagaState, claim: Claimed) -> Attempt:
+    return claim.step, claim.direction, state.steps[claim.step].track(claim.direction).attempt, claim.owner

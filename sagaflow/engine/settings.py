@@ -1,0 +1,57 @@
+"""The numbers that an operator may want to change, each with a default that fits most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from ..errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an engine works.
+
+    Args:
+        concurrency: how many handlers run at once in this process.
+        grace: how long ``stop`` waits for running handlers before it cancels them.
+        patience: how long a hint may take before a sweeper looks for its saga.
+        in_place: waits (of retries) up to this long are spent in the worker's memory; longer ones in the store.
+        sweep_every: the mean pause between two looks for sagas that are due.
+        poll_every: how often ``handle.wait`` asks the store about sagas that another process works on.
+        beat_every: the pause between two heartbeats.
+        death_after: how long a worker's beat must stand still, seen without a gap, until it is held to be dead.
+        context_limit, output_limit: the longest context and output of a step, in characters of their encoded form.
+        document_limit: the most that one saga may hold in all, in characters; 64 KiB of it are kept for undoing.
+
+    Raises:
+        ConfigurationError: a value makes no sense.
+
+    Example:
+        >>> Settings(concurrency=500).grace
+        datetime.timedelta(seconds=30)
+    """
+
+    concurrency: int = 100
+    grace: timedelta = timedelta(seconds=30)
+    patience: timedelta = timedelta(seconds=2)
+    in_place: timedelta = timedelta(seconds=5)
+    sweep_every: timedelta = timedelta(milliseconds=500)
+    poll_every: timedelta = timedelta(milliseconds=500)
+    beat_every: timedelta = timedelta(seconds=1)
+    death_after: timedelta = timedelta(seconds=5)
+    context_limit: int = 256 * 1024
+    output_limit: int = 256 * 1024
+    document_limit: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value: timedelta | int = getattr(self, setting.name)
+            size = value.total_seconds() if isinstance(value, timedelta) else value
+            if size < 0 or (size == 0 and setting.name != "grace"):
+                raise ConfigurationError(f"Settings({setting.name}={value!r}): write a value above zero")
+        if self.death_after < 3 * self.beat_every:
+            raise ConfigurationError(
+                f"Settings(death_after={self.death_after}, beat_every={self.beat_every}): a worker that misses one "
+                f"beat would be taken for dead; let death_after be at least three times beat_every"
+            )

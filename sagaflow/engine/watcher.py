@@ -1,0 +1,123 @@
+"""Who waits to hear of a saga: at once if this process works on it, by asking the store otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+
+from ..core.state import SagaState
+from ..errors import NoEngine, SagaNotFound, StoreUnavailable
+from ..ports import Store
+from .settings import Settings
+from .throttle import Throttle
+
+logger = logging.getLogger("sagaflow.watcher")
+
+_BATCH = 500
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self.state: SagaState | None = None
+        self.is_at_rest = False
+        self.news = asyncio.Event()
+
+    def tell(self, state: SagaState, *, at_rest: bool) -> None:
+        if self.state is None or state.revision > self.state.revision:
+            self.state = state
+            self.is_at_rest = at_rest
+            self.news.set()
+
+
+class Watcher:
+    """Hands out new states of sagas to whoever watches them."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._pause = settings.poll_every.total_seconds()
+        self._watches: dict[str, list[_Watch]] = {}
+        self._watched = asyncio.Event()
+        self._throttle = Throttle(logger)
+        self._closed = False
+
+    def open(self) -> None:
+        """Begin, or begin again."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Whoever still waits hears that it is in vain."""
+        self._closed = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.news.set()
+
+    def notify(self, state: SagaState) -> None:
+        """This process has committed this state."""
+        # A commit that ends a saga has taken in every request that there was.
+        self._tell(state, at_rest=state.status.is_terminal)
+
+    def _tell(self, state: SagaState, *, at_rest: bool) -> None:
+        for watch in self._watches.get(state.id, ()):
+            watch.tell(state, at_rest=at_rest)
+
+    async def states(self, saga_id: str) -> AsyncGenerator[SagaState, None]:
+        """The state as it is now, then each newer one that is seen (not each one that there was), until it is at rest.
+
+        At rest is a saga that is terminal and has no request waiting: one that was told to compensate goes on.
+
+        Raises:
+            SagaNotFound: there is no such saga.
+            NoEngine: the engine was closed.
+        """
+        watch = _Watch()
+        self._watches.setdefault(saga_id, []).append(watch)
+        self._watched.set()
+        try:
+            await self._look([saga_id])  # after registering, so that nothing falls in between
+            if watch.state is None:
+                raise SagaNotFound(saga_id)
+            while True:
+                await watch.news.wait()
+                watch.news.clear()
+                if self._closed:
+                    raise NoEngine(f"the engine was closed while somebody waited for saga {saga_id!r}")
+                yield watch.state
+                if watch.is_at_rest and not watch.news.is_set():
+                    return
+        finally:
+            self._watches[saga_id].remove(watch)
+            if not self._watches[saga_id]:
+                del self._watches[saga_id]
+
+    async def run(self) -> None:
+        """Ask the store, for as long as somebody watches."""
+        while True:
+            await self._watched.wait()
+            await asyncio.sleep(self._pause)
+            if not self._watches:
+                self._watched.clear()
+                continue
+            ids = list(self._watches)
+            for start in range(0, len(ids), _BATCH):
+                try:
+                    await self._poll(ids[start : start + _BATCH])
+                except StoreUnavailable as error:
+                    self._throttle.warning("poll", "cannot see how awaited sagas stand: %s", error)
+
+    async def _poll(self, ids: list[str]) -> None:
+        summaries = await self._store.summaries(ids)
+        changed = [
+            saga_id
+            for saga_id, summary in summaries.items()
+            if any(
+                watch.state is None or watch.state.revision < summary.revision
+                for watch in self._watches.get(saga_id, ())
+            )
+        ]
+        if changed:
+            await self._look(changed)
+
+    async def _look(self, ids: list[str]) -> None:
+        for stored in (await self._store.load(ids)).values():
+            self._tell(stored.state, at_rest=stored.state.status.is_terminal and not stored.inbox)

@@ -1,0 +1,267 @@
+"""The part of an engine that works: takes hints, runs attempts, hands over what it cannot do itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..core.events import Ended, Event, Fate, Released, Succeeded, WorkerLost
+from ..core.state import Direction, SagaState
+from ..core.work import next_due
+from ..errors import StoreUnavailable
+from ..ports import Broker, Lane, Outcome, Store, Stored, Transition
+from ..ports.clock import Clock
+from .binding import Binding
+from .committer import Committer
+from .liveness import Liveness
+from .mailbox import Attempt, Mailbox
+from .runner import Runner
+from .settings import Settings
+from .slots import Slots
+from .throttle import Throttle
+from .watcher import Watcher
+
+logger = logging.getLogger("sagaflow.worker")
+
+
+@dataclass(slots=True)
+class _Running:
+    """An attempt while it runs in this process."""
+
+    mailbox: Mailbox
+    binding: Binding
+    state: SagaState
+    attempt: Attempt
+    began: bool = False
+    event: Succeeded | Ended | None = None
+
+
+_CALM = (0.05, 2.0)  # seconds without new work after the store failed: the first time, and at most
+
+
+class Worker:
+    """Works on sagas with one incarnation after another, until it is stopped."""
+
+    def __init__(  # noqa: PLR0913  # the parts that one place puts together
+        self,
+        *,
+        store: Store,
+        broker: Broker,
+        bindings: Mapping[str, Binding],
+        lanes: Iterable[Lane],
+        clock: Clock,
+        settings: Settings,
+        liveness: Liveness,
+        watcher: Watcher,
+        runner: Runner,
+    ) -> None:
+        self.store = store
+        self.broker = broker
+        self.bindings = bindings
+        self.lanes = frozenset(lanes)
+        self.clock = clock
+        self.settings = settings
+        self.watcher = watcher
+        self.runner = runner
+        self.slots = Slots(settings.concurrency)
+        self.throttle = Throttle(logger)
+        self._committer = Committer(store)
+        self._liveness = liveness
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._attempts: dict[tuple[str, Attempt], asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._calm = 0.0
+        self._calm_until = 0.0
+
+    # ------------------------------------------------------------------ life
+
+    async def consume(self) -> None:
+        """Take hints for as long as there are free slots."""
+        subscription = await self.broker.subscribe(sorted(self.lanes, key=repr), prefetch=self.settings.concurrency)
+        try:
+            while True:
+                await self.slots.wait()
+                await asyncio.sleep(max(0.0, self._calm_until - self.clock.monotonic()))
+                await self._liveness.assured(self.owner)
+                delivery = await subscription.receive()
+                if self.slots.try_take():
+                    self._mailbox(delivery.hint.saga_id).look(delivery)
+                else:
+                    await delivery.requeue()
+        finally:
+            await subscription.close()
+
+    async def drain(self) -> None:
+        """Begin nothing more; let handlers end within the grace period, then cancel them; commit what they did."""
+        self._draining = True
+        for mailbox in list(self._mailboxes.values()):
+            mailbox.disarm()
+        end = self.clock.monotonic() + self.settings.grace.total_seconds()
+        # A claim that was being committed when the draining began adds an attempt, which ends at once.
+        while self._attempts and (left := end - self.clock.monotonic()) > 0:
+            await asyncio.wait(self._attempts.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for (saga_id, attempt), task in list(self._attempts.items()):
+            logger.warning(
+                "saga %s: step %s outlasts the grace period and is cancelled",
+                saga_id,
+                attempt[0],
+                extra={"saga_id": saga_id, "step": attempt[0], "attempt": attempt[2]},
+            )
+            task.cancel()
+        # What cannot be committed by now is lost with this worker, and done again by another one.
+        end = self.clock.monotonic() + self.settings.death_after.total_seconds()
+        while self._tasks and (left := end - self.clock.monotonic()) > 0:
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def owner(self) -> str:
+        return self._liveness.incarnation
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether new attempts may be claimed: not while draining, nor while this worker may have been judged dead."""
+        return not self._draining and self._liveness.is_assured
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._attempts)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that ``drain`` waits for."""
+        task = asyncio.create_task(work, name=f"sagaflow: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # ------------------------------------------------------------------ sagas
+
+    def look(self, saga_id: str) -> None:
+        """Look whether this saga has work."""
+        self._mailbox(saga_id).look()
+
+    def put(self, saga_id: str, event: Event) -> None:
+        """Something happened to this saga."""
+        self._mailbox(saga_id).put(event)
+
+    def _mailbox(self, saga_id: str) -> Mailbox:
+        if saga_id not in self._mailboxes:
+            self._mailboxes[saga_id] = Mailbox(self, saga_id)
+        return self._mailboxes[saga_id]
+
+    def retire(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox that has nothing to do."""
+        if mailbox.is_idle:
+            self._mailboxes.pop(mailbox.saga_id, None)
+
+    def binding(self, state: SagaState) -> Binding | None:
+        """The class that a saga runs by, if this engine has it as the saga was started with."""
+        binding = self.bindings.get(state.saga)
+        if binding is not None and binding.definition.fingerprint == state.fingerprint:
+            return binding
+        self.throttle.warning(
+            f"binding {state.saga}",
+            "this engine does not have saga %s (definition %s), which it was sent; it is left to others. Services "
+            "that share a broker and have different sagas need queues of their own: class %s(..., queue=...)",
+            state.saga,
+            state.fingerprint,
+            state.saga,
+        )
+        return None
+
+    async def load(self, saga_id: str) -> Stored | None:
+        stored = (await self.store.load([saga_id])).get(saga_id)
+        self._calm = 0.0
+        return stored
+
+    async def commit(self, transition: Transition) -> Outcome:
+        outcome = await self._committer.commit(transition)
+        if outcome is Outcome.UNSURE:
+            self.store_failed(StoreUnavailable("it is not known whether a change was made"))
+        return outcome
+
+    def store_failed(self, error: StoreUnavailable) -> None:
+        """Take no new work for a moment."""
+        self.throttle.warning("store", "the store is unavailable, work waits: %s", error)
+        self._calm = min(2 * self._calm or _CALM[0], _CALM[1])
+        self._calm_until = self.clock.monotonic() + self._calm
+
+    def wake_at(self, state: SagaState, now: float) -> float | None:
+        """When a sweeper must look: at once when due, but later for what a hint or this worker's memory brings on."""
+        due = next_due(state)
+        if due is None or self._draining or due > now + self.settings.in_place.total_seconds():
+            return due
+        return max(due, now) + self.settings.patience.total_seconds()
+
+    # ------------------------------------------------------------------ attempts
+
+    def begin(self, mailbox: Mailbox, binding: Binding, state: SagaState, attempt: Attempt) -> None:
+        """Run a claimed attempt in a task of its own; its slot is taken already."""
+        running = _Running(mailbox, binding, state, attempt)
+        mailbox.running += 1
+        task = self.spawn(self._run(running), f"{attempt[0]} of {mailbox.saga_id}")
+        self._attempts[mailbox.saga_id, attempt] = task
+        # A task that is cancelled before its first step runs none of its code: only a callback always comes.
+        task.add_done_callback(partial(self._ended, running))
+
+    def is_running(self, saga_id: str, attempt: Attempt) -> bool:
+        """Whether this attempt runs here, may be about to, or has ended and is not recorded yet."""
+        mailbox = self._mailboxes.get(saga_id)
+        return (saga_id, attempt) in self._attempts or (mailbox is not None and mailbox.holds(attempt))
+
+    async def _run(self, running: _Running) -> None:
+        step, direction, _, owner = running.attempt
+        # Not begun is handed over at once: nobody need wait for this worker.
+        if not self._draining and await self._liveness.assured(owner):
+            running.began = True
+            running.event = await self.runner.run(running.binding, running.state, step, direction)
+
+    def _ended(self, running: _Running, task: asyncio.Task[None]) -> None:
+        mailbox = running.mailbox
+        step, direction, number, _ = running.attempt
+        del self._attempts[mailbox.saga_id, running.attempt]
+        mailbox.running -= 1
+        event: Event | None = running.event
+        if not running.began:
+            event = Released(step, direction, number, self.clock.now())
+        elif event is None and not task.cancelled() and (error := task.exception()) is not None:
+            fields = {"saga_id": mailbox.saga_id, "step": step, "attempt": number}
+            logger.error("saga %s: step %s could not be run", mailbox.saga_id, step, exc_info=error, extra=fields)
+            event = self.runner.ended(running.state, step, direction, number, error, Fate.FINAL)
+        if event is None:
+            # Cancelled in mid-step: only the record of this worker's end, or of its death, can say so.
+            self.slots.give()
+            self.retire(mailbox)
+        else:
+            mailbox.put(event, slot=True)
+
+    def incarnation_died(self, owner: str) -> None:
+        """This worker was judged dead: what it ran under that name is taken over, so it must stop."""
+        for (_, attempt), task in list(self._attempts.items()):
+            if attempt[3] == owner:
+                task.cancel()
+
+    def lost(self, saga_id: str, owner: str) -> None:
+        """A worker that holds a claim of this saga is recorded as dead."""
+        self.put(saga_id, WorkerLost(owner, self.clock.now()))
+
+    def is_busy_with(self, saga_id: str) -> bool:
+        """Whether this worker does, or waits for, something of this saga."""
+        return saga_id in self._mailboxes
+
+    def settle_orphans(self, state: SagaState) -> None:
+        """Give back claims that name this worker without its knowing; certainly their handlers never began."""
+        for name, step in state.steps.items():
+            for direction in Direction:
+                track = step.track(direction)
+                if track.claim is None or track.claim.owner != self.owner:
+                    continue
+                if not self.is_running(state.id, (name, direction, track.attempt, self.owner)):
+                    self.put(state.id, Released(name, direction, track.attempt, self.clock.now()))

@@ -1,0 +1,43 @@
+"""What the engine needs from the world, as specifications: each docstring says what an adapter guarantees."""
+
+from .broker import Broker, Delivery, Hint, Lane, Subscription
+from .codec import Codec
+from .store import (
+    INBOX_LIMIT,
+    Beat,
+    Due,
+    Heart,
+    Orphan,
+    Outcome,
+    Page,
+    Posted,
+    Query,
+    Signal,
+    Store,
+    Stored,
+    Summary,
+    Transition,
+)
+
+__all__ = [
+    "INBOX_LIMIT",
+    "Beat",
+    "Broker",
+    "Codec",
+    "Delivery",
+    "Due",
+    "Heart",
+    "Hint",
+    "Lane",
+    "Orphan",
+    "Outcome",
+    "Page",
+    "Posted",
+    "Query",
+    "Signal",
+    "Store",
+    "Stored",
+    "Subscription",
+    "Summary",
+    "Transition",
+]

@@ -1,0 +1,327 @@
+"""The contract that every store keeps, as tests: subclass ``StoreContract`` for a store of your own.
+
+::
+
+    class TestMyStore(StoreContract):
+        @pytest_asyncio.fixture
+        async def store(self) -> AsyncIterator[Store]:
+            store = MyStore(...)      # with nothing in it
+            await store.open()
+            yield store
+            await store.close()
+
+        @pytest_asyncio.fixture
+        async def other_store(self, store: Store) -> AsyncIterator[Store]:
+            ...                       # a second object on the same data, as another process would have
+
+The tests need pytest, pytest-asyncio and Hypothesis. They take what the port says literally, races included, so one
+that fails now and then has found something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
+
+from sagaflow.core.state import SagaState, SagaStatus, StepState, StepStatus, Track
+from sagaflow.errors import InboxFull, PayloadError
+from sagaflow.ports import INBOX_LIMIT, Outcome, Posted, Signal, Store, Summary
+from sagaflow.testing.store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
+from sagaflow.testing.store_states import change, changed, claimed, new_saga, request
+from sagaflow.testing.strategies import sagas, signals
+
+STARTED = (SagaStatus.STARTED,)
+
+AWKWARD = (
+    "$status",
+    "$$NOW",
+    "a.b.c",
+    "steps.reserve",
+    '{"$ne": null}',
+    'it\'s "quoted" `so`',
+    "'; DROP TABLE sagas; --",
+    "100% {curly} \\n \n \t",
+    "naïve Straße ☂ 🧨 \u2028 \u200f \ufeff",
+    " ",
+)
+
+# The examples of one test share its store: each has an id of its own, so they do not meet. And several subclasses
+# share a test: an example that fails with one store is worth a try with the others.
+_any_saga = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    max_examples=50,
+    deadline=None,
+)
+
+
+class SagasContract:
+    """Sagas are kept whole, and changed by compare-and-set."""
+
+    races = 1_000
+    """How often two stores race for one change."""
+
+    @_any_saga
+    @given(state=sagas())
+    async def test_a_new_saga_is_kept_whole(self, store: Store, other_store: Store, state: SagaState) -> None:
+        state = replace(state, id=new_saga().id + state.id)
+        assert await store.insert(state, None)
+        stored = (await other_store.load([state.id]))[state.id]
+        assert stored.state == state
+        assert stored.inbox == ()
+
+    @_any_saga
+    @given(state=sagas(), after=sagas())
+    async def test_a_changed_saga_is_kept_whole(
+        self, store: Store, other_store: Store, state: SagaState, after: SagaState
+    ) -> None:
+        state = replace(state, id=new_saga().id)
+        after = replace(after, id=state.id, revision=state.revision + 1)
+        await store.insert(state, 5.0)
+        assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+        assert (await other_store.load([state.id]))[state.id].state == after
+
+    @pytest.mark.parametrize("text", AWKWARD)
+    async def test_text_is_never_more_than_text(self, store: Store, text: str) -> None:
+        step = StepState(StepStatus.UNKNOWN, forward=Track(reason=text, last_error=text), output=text, late=(text,))
+        state = new_saga(f"{text}-id", context=text, reason=text, saga=text, fingerprint=text)
+        after = changed(state.with_step("reserve", step), reason=text + text)
+        assert await store.insert(state, 1.0)
+        assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+        assert (await store.post(state.id, request(text, text), STARTED)).accepted
+        stored = (await store.load([state.id]))[state.id]
+        assert stored.state == after
+        assert stored.inbox == (request(text, text),)
+
+    @pytest.mark.parametrize("no_id", [{"$ne": None}, {"$gt": ""}, None, 7, b"saga", ["saga"]])
+    async def test_what_is_no_string_is_no_id(self, store: Store, no_id: str) -> None:
+        await store.insert(new_saga(), None)
+        with pytest.raises(TypeError):
+            await store.load([no_id])
+        with pytest.raises(TypeError):
+            await store.summaries([no_id])
+        with pytest.raises(TypeError):
+            await store.post(no_id, request("token"), STARTED)
+
+    async def test_a_lone_surrogate_is_refused_where_it_comes_in(self, store: Store) -> None:
+        state = new_saga()
+        with pytest.raises(PayloadError):
+            await store.insert(replace(state, context="\ud800"), None)
+        await store.insert(state, None)
+        with pytest.raises(PayloadError):
+            await store.post(state.id, request("token", "\udfff"), STARTED)
+
+    async def test_a_state_that_cannot_be_kept_does_not_stop_its_batch(self, store: Store) -> None:
+        bad, good = new_saga(), new_saga()
+        await store.insert(bad, None)
+        await store.insert(good, None)
+        outcomes = await store.commit([change(bad, changed(bad, reason="\ud800")), change(good)])
+        assert outcomes == [Outcome.CONFLICT, Outcome.COMMITTED]
+
+    async def test_a_saga_of_two_hundred_steps(self, store: Store) -> None:
+        state = new_saga(steps=[f"step_{number}" for number in range(200)])
+        await store.insert(state, None)
+        for number in range(0, 200, 40):
+            after = claimed(state, "worker", f"step_{number}")
+            assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+            state = after
+        assert (await store.load([state.id]))[state.id].state == state
+
+    async def test_what_is_not_there_is_not_found(self, store: Store) -> None:
+        assert await store.load(["nobody"]) == {}
+        assert await store.load([]) == {}
+        assert await store.summaries(["nobody"]) == {}
+        assert await store.commit([change(new_saga())]) == [Outcome.CONFLICT]
+        assert await store.commit([]) == []
+
+    async def test_of_twenty_inserts_of_one_id_one_wins(self, store: Store, other_store: Store) -> None:
+        states = [new_saga("the-same", context=str(number)) for number in range(20)]
+        stores = [store, other_store] * 10
+        won = await asyncio.gather(*(one.insert(state, None) for one, state in zip(stores, states, strict=True)))
+        assert won.count(True) == 1
+        assert (await store.load(["the-same"]))["the-same"].state == states[won.index(True)]
+
+    async def test_an_insert_that_is_repeated_changes_nothing(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        after = claimed(state, "worker")
+        assert await store.insert(state, 5.0)
+        assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+        assert not await other_store.insert(state, 7.0)
+        assert (await store.load([state.id]))[state.id].state == after
+        assert await store.due(10.0, 10) == []
+
+    async def test_of_two_racing_commits_exactly_one_wins(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        for _ in range(self.races):
+            mine, theirs = changed(state, reason="mine"), changed(state, reason="theirs")
+            (first,), (second,) = await asyncio.gather(
+                store.commit([change(state, mine)]), other_store.commit([change(state, theirs)])
+            )
+            assert {first, second} == {Outcome.COMMITTED, Outcome.CONFLICT}
+            state = mine if first is Outcome.COMMITTED else theirs
+        assert (await store.load([state.id]))[state.id].state == state
+
+    async def test_a_commit_on_an_old_revision_changes_nothing(self, store: Store) -> None:
+        state = new_saga()
+        newer = changed(state, reason="first")
+        await store.insert(state, None)
+        await store.commit([change(state, newer)])
+        assert await store.commit([change(state, changed(state, reason="second"), wake_at=1.0)]) == [Outcome.CONFLICT]
+        assert (await store.load([state.id]))[state.id].state == newer
+        assert await store.due(10.0, 10) == []
+
+    async def test_a_large_batch_has_the_outcome_of_each_in_order(self, store: Store) -> None:
+        states = [new_saga() for _ in range(150)]
+        transitions = [change(state, changed(state, reason=state.id)) for state in states]
+        for number, state in enumerate(states):
+            if number % 3 < 2:
+                await store.insert(state, None)
+            if number % 3 == 1:
+                await store.commit([change(state)])
+        outcomes = await store.commit(transitions)
+        expected = [Outcome.COMMITTED, Outcome.CONFLICT, Outcome.CONFLICT]
+        assert outcomes == expected * 50
+        stored = await store.load([state.id for state in states])
+        assert [number for number, state in enumerate(states) if state.id in stored] == [
+            number for number in range(150) if number % 3 < 2
+        ]
+        for number, state in enumerate(states):
+            if number % 3 < 2:
+                assert stored[state.id].state.reason == (state.id if number % 3 == 0 else None)
+
+    async def test_summaries_say_revision_and_status(self, store: Store) -> None:
+        state, other = new_saga(), new_saga(status=SagaStatus.SCHEDULED)
+        await store.insert(state, None)
+        await store.insert(other, None)
+        await store.commit([change(state, changed(state, status=SagaStatus.COMPLETED))])
+        assert await store.summaries([state.id, "nobody", other.id]) == {
+            state.id: Summary(1, SagaStatus.COMPLETED),
+            other.id: Summary(0, SagaStatus.SCHEDULED),
+        }
+
+
+class InboxContract:
+    """A request that was accepted waits until a change of its saga takes it in."""
+
+    @_any_saga
+    @given(signal=signals())
+    async def test_a_request_is_kept_whole(self, store: Store, other_store: Store, signal: Signal) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        assert await store.post(state.id, signal, STARTED) == Posted(True, SagaStatus.STARTED)
+        assert (await other_store.load([state.id]))[state.id].inbox == (signal,)
+
+    async def test_requests_wait_in_their_order_and_once(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        sent = [request(token, f"reason {token}") for token in "cab"]
+        for signal in [*sent, *sent]:
+            assert (await store.post(state.id, signal, STARTED)).accepted
+            assert (await other_store.post(state.id, signal, STARTED)).accepted
+        stored = (await store.load([state.id]))[state.id]
+        assert stored.inbox == tuple(sent)
+        assert stored.state == state
+
+    async def test_one_token_posted_by_many_at_once_is_there_once(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        posted = await asyncio.gather(
+            *(one.post(state.id, request("token"), STARTED) for one in (store, other_store) * 10)
+        )
+        assert all(answer.accepted for answer in posted)
+        assert (await store.load([state.id]))[state.id].inbox == (request("token"),)
+
+    async def test_a_saga_in_another_status_refuses(self, store: Store) -> None:
+        state = new_saga(status=SagaStatus.FAILED)
+        await store.insert(state, None)
+        assert await store.post(state.id, request("token"), STARTED) == Posted(False, SagaStatus.FAILED)
+        assert await store.post(state.id, request("token"), ()) == Posted(False, SagaStatus.FAILED)
+        assert await store.post("nobody", request("token"), STARTED) == Posted(False, None)
+        assert (await store.load([state.id]))[state.id].inbox == ()
+
+    async def test_a_full_inbox_refuses_what_is_new(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        tokens = [f"token-{number}" for number in range(INBOX_LIMIT)]
+        for token in tokens:
+            assert (await store.post(state.id, request(token), STARTED)).accepted
+        with pytest.raises(InboxFull):
+            await other_store.post(state.id, request("one too many"), STARTED)
+        assert (await store.post(state.id, request(tokens[0]), STARTED)).accepted
+        assert not (await store.post(state.id, request("new"), ())).accepted
+        taken = change(state, consumed=tuple(tokens[:10]), inbox_size=INBOX_LIMIT)
+        assert await store.commit([taken]) == [Outcome.COMMITTED]
+        assert (await other_store.post(state.id, request("one too many"), STARTED)).accepted
+        waiting = (await store.load([state.id]))[state.id].inbox
+        assert [signal.token for signal in waiting] == [*tokens[10:], "one too many"]
+
+    async def test_what_is_consumed_leaves_with_the_change(self, store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        for token in ("a", "b", "c"):
+            await store.post(state.id, request(token), STARTED)
+        old = change(replace(state, revision=7), consumed=("a", "b"))
+        assert await store.commit([old]) == [Outcome.CONFLICT]
+        assert len((await store.load([state.id]))[state.id].inbox) == 3
+        assert await store.commit([change(state, consumed=("a", "c", "was never there"))]) == [Outcome.COMMITTED]
+        assert (await store.load([state.id]))[state.id].inbox == (request("b"),)
+
+    @pytest.mark.parametrize("size", [0, 1, 3])
+    async def test_a_change_that_counts_on_another_inbox_conflicts(self, store: Store, size: int) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        for token in ("a", "b"):
+            await store.post(state.id, request(token), STARTED)
+        wrong = change(state, consumed=("a", "b"), inbox_size=size)
+        assert await store.commit([wrong]) == [Outcome.CONFLICT]
+        stored = (await store.load([state.id]))[state.id]
+        assert stored.state == state
+        assert len(stored.inbox) == 2
+        assert await store.commit([change(state, consumed=("a",), inbox_size=2)]) == [Outcome.COMMITTED]
+
+    async def test_a_request_is_accepted_or_the_saga_ends_but_not_both(self, store: Store, other_store: Store) -> None:
+        for _ in range(50):
+            state = new_saga()
+            await store.insert(state, None)
+            end = change(state, changed(state, status=SagaStatus.COMPLETED), inbox_size=0)
+            (outcome,), posted = await asyncio.gather(
+                store.commit([end]), other_store.post(state.id, request("token"), STARTED)
+            )
+            assert (outcome is Outcome.COMMITTED) != posted.accepted
+            expected = SagaStatus.STARTED if posted.accepted else SagaStatus.COMPLETED
+            assert posted.status == expected
+            assert (await store.load([state.id]))[state.id].state.status == expected
+
+    async def test_requests_that_race_with_commits_are_never_lost(self, store: Store, other_store: Store) -> None:
+        state = new_saga()
+        await store.insert(state, None)
+        sent = [request(f"token-{number}") for number in range(100)]
+        seen: list[Signal] = []
+
+        async def post() -> None:
+            for signal in sent:
+                assert (await other_store.post(state.id, signal, STARTED)).accepted
+
+        posting = asyncio.create_task(post())
+        all_posted = False
+        while not all_posted:
+            all_posted = posting.done()
+            stored = (await store.load([state.id]))[state.id]
+            tokens = tuple(signal.token for signal in stored.inbox)
+            # Nobody else commits, so what is posted meanwhile must not make it conflict.
+            assert await store.commit([change(stored.state, consumed=tokens)]) == [Outcome.COMMITTED]
+            seen += stored.inbox
+        await posting
+        assert seen == sent
+
+
+@pytest.mark.asyncio
+class StoreContract(SagasContract, InboxContract, SweepingContract, LivenessContract, ListingContract):
+    """All that a store must do. Subclass it with the fixtures ``store`` and ``other_store``.
+
+    Both are open, have nothing in them, and stand for two processes on the same data. Set ``races`` lower for a
+    store that is slow.
+    """

@@ -1,0 +1,1 @@
+"""Tests of SagaFlow; they run against real servers, started by ``tests.servers``."""

@@ -1,0 +1,1 @@
+"""What holds for every saga and every history, searched for counterexamples by Hypothesis."""

@@ -1,0 +1,70 @@
+"""What all stores refuse, and the cursors of their listings."""
+
+import pytest
+from hypothesis import given
+
+from sagaflow.adapters.store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    decode_signal,
+    decode_state,
+    encode_request,
+    encode_state,
+)
+from sagaflow.core.state import SCHEMA, SagaState
+from sagaflow.errors import ConfigurationError, PayloadError
+from sagaflow.ports import Query, Signal
+from sagaflow.testing.store_states import new_saga
+from sagaflow.testing.strategies import sagas, signals
+
+
+@given(state=sagas())
+def test_a_state_is_read_back_as_it_was_written(state: SagaState) -> None:
+    assert decode_state(encode_state(state)) == state
+
+
+@given(signal=signals())
+def test_a_signal_is_read_back_as_it_was_written(signal: Signal) -> None:
+    assert decode_signal(signal.token, encode_request(signal)) == signal
+
+
+@given(state=sagas())
+def test_a_cursor_says_where_the_page_ended(state: SagaState) -> None:
+    assert check_query(Query(cursor=cursor_after(state))) == (state.created_at, state.id)
+
+
+def test_a_first_page_begins_nowhere() -> None:
+    assert check_query(Query()) is None
+
+
+@pytest.mark.parametrize("cursor", ["", "?", "e30=", "WzFd", "bm90IGpzb24=", "/w==", "ü"])
+def test_what_is_no_cursor_is_refused_with_a_clear_text(cursor: str) -> None:
+    with pytest.raises(ValueError, match=r"give the one that Page\.cursor holds"):
+        check_query(Query(cursor=cursor))
+
+
+@pytest.mark.parametrize("wrong", [None, 1, b"a", {"$ne": None}, ["a"]])
+def test_an_id_is_a_string(wrong: object) -> None:
+    with pytest.raises(TypeError, match="id is a string"):
+        check_ids(["right", wrong])
+
+
+def test_an_id_is_text() -> None:
+    check_ids(["", "ünïcödé", "$ne", "a.b"])
+    with pytest.raises(PayloadError, match="surrogate"):
+        check_ids(["\ud800"])
+
+
+def test_the_text_around_a_surrogate_is_shown_but_not_all_of_it() -> None:
+    with pytest.raises(PayloadError) as raised:
+        encode_state(new_saga(context="x" * 1_000 + "here \ud800" + "y" * 1_000))
+    assert "here \\ud800" in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_state_of_a_later_version_is_refused_even_if_it_has_another_form() -> None:
+    with pytest.raises(ConfigurationError, match="Update SagaFlow"):
+        decode_state(f'{{"schema": {SCHEMA + 1}, "new": true}}')
+    with pytest.raises(ConfigurationError, match="Update SagaFlow"):
+        decode_state(encode_state(new_saga(schema=SCHEMA + 1)))
