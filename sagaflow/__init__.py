@@ -7,8 +7,9 @@ from .core.definition import SagaDefinition, StepDefinition
 from .core.retry import Retry
 from .core.state import SagaStatus, StepStatus
 from .engine.answer import Answer, Verdict
-from .engine.engine import Engine, Health, SagaPage
+from .engine.engine import Engine
 from .engine.handle import SagaHandle
+from .engine.reports import Health, SagaPage
 from .engine.settings import Settings
 from .errors import (
     Abort,

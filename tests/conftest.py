@@ -76,9 +76,7 @@ def rabbitmq(require_server: RequireServer) -> Iterator[RabbitMQNode]:
 def mongodb(require_server: RequireServer) -> Iterator[MongoReplicaSet]:
     """This session's own MongoDB replica set of one member. A test may freeze, stop or kill it, as above."""
     if MONGO_URL:
-        pytest.skip(
-            "needs a database that it may kill, and SAGAFLOW_TEST_MONGO_URL names one that is not ours"
-        )
+        pytest.skip("needs a database that it may kill, and SAGAFLOW_TEST_MONGO_URL names one that is not ours")
     require_server(MongoReplicaSet)
     with MongoReplicaSet() as replica_set:
         yield replica_set
@@ -173,13 +171,7 @@ def _children() -> dict[int, str]:
     children: dict[int, str] = {}
     for listing in Path("/proc/self/task").glob("*/children"):
         for pid in map(int, listing.read_text().split()):
-            command = (
-                Path(f"/proc/{pid}/cmdline")
-                .read_bytes()
-                .replace(b"\0", b" ")
-                .decode(errors="replace")
-                .strip()
-            )
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             # multiprocessing starts its tracker at the first use and keeps it until the process ends.
             if "multiprocessing.resource_tracker" not in command:
                 children[pid] = command

@@ -12,6 +12,12 @@ from ..errors import BrokerUnavailable
 from ..ports.broker import Hint, Lane
 from .dead_letter import DeadLetter
 
+HINT_LIMIT: Final = 100_000
+"""Hints of one lane that wait; older ones are forgotten, and left to the sweepers.
+
+A process that only starts sagas, and leaves the work to others, has nobody who takes them.
+"""
+
 DEAD_LETTER_LIMIT: Final = 1_000
 """Dead letters that are kept; older ones are forgotten."""
 
@@ -20,7 +26,7 @@ class MemoryBroker:
     """A ``Broker`` for the engines of one process and one event loop.
 
     Engines may share it: each opens and closes it, and it is closed with the last of them. A hint that waits already is
-    not queued a second time, so what waits is bounded by the sagas that there are.
+    not queued a second time.
 
     Example:
         >>> MemoryBroker()
@@ -117,7 +123,10 @@ class _Queues:
         return self._waiting.setdefault(lane, {})
 
     def put(self, hint: Hint) -> None:
-        self.waiting(hint.lane)[hint] = None
+        waiting = self.waiting(hint.lane)
+        waiting[hint] = None
+        if len(waiting) > HINT_LIMIT:
+            del waiting[next(iter(waiting))]
         for listener in self._listeners.get(hint.lane, ()):
             listener.set()
 

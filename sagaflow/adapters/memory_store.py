@@ -10,17 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sagaflow.adapters.store_rules import (
-    check_ids,
-    check_query,
-    cursor_after,
-    encode_after,
-    encode_request,
-    encode_state,
-)
-from sagaflow.core.state import SagaState, SagaStatus
-from sagaflow.errors import InboxFull
-from sagaflow.ports import (
+from ..core.state import SagaState, SagaStatus
+from ..errors import InboxFull
+from ..ports import (
     INBOX_LIMIT,
     Beat,
     Due,
@@ -33,6 +25,14 @@ from sagaflow.ports import (
     Stored,
     Summary,
     Transition,
+)
+from .store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    encode_after,
+    encode_request,
+    encode_state,
 )
 
 

@@ -10,39 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.errors import DuplicateKeyError
 
-from sagaflow.adapters.mongo_calls import answering, is_too_large
-from sagaflow.adapters.mongo_clients import Clients, client_within, clients_of
-from sagaflow.adapters.mongo_documents import (
-    DUE,
-    LISTED,
-    Document,
-    holds,
-    is_at,
-    to_document,
-    to_due,
-    to_state,
-    to_stored,
-    to_update,
-)
-from sagaflow.adapters.mongo_heart import MongoHeart
-from sagaflow.adapters.mongo_schema import (
-    SAGAS,
-    WORKERS,
-    check_prefix,
-    check_server,
-    collection,
-    create_indexes,
-)
-from sagaflow.adapters.store_rules import (
-    check_ids,
-    check_query,
-    cursor_after,
-    encode_request,
-    log_unstorable,
-)
-from sagaflow.core.state import SagaState, SagaStatus
-from sagaflow.errors import ConfigurationError, InboxFull, PayloadError, PayloadTooLarge, StoreUnavailable
-from sagaflow.ports import (
+from ..core.state import SagaState, SagaStatus
+from ..errors import ConfigurationError, InboxFull, PayloadError, PayloadTooLarge, StoreUnavailable
+from ..ports import (
     INBOX_LIMIT,
     Due,
     Orphan,
@@ -55,9 +25,39 @@ from sagaflow.ports import (
     Summary,
     Transition,
 )
+from .mongo_calls import answering, is_too_large
+from .mongo_clients import Clients, client_within, clients_of
+from .mongo_documents import (
+    DUE,
+    LISTED,
+    Document,
+    holds,
+    is_at,
+    to_document,
+    to_due,
+    to_state,
+    to_stored,
+    to_update,
+)
+from .mongo_heart import MongoHeart
+from .mongo_schema import (
+    SAGAS,
+    WORKERS,
+    check_prefix,
+    check_server,
+    collection,
+    create_indexes,
+)
+from .store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    encode_request,
+    log_unstorable,
+)
 
 if TYPE_CHECKING:
-    from sagaflow.adapters.mongo_clients import AsyncClient
+    from .mongo_clients import AsyncClient
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from sagaflow.adapters.mongo_documents import Document
-from sagaflow.errors import ConfigurationError, StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
+from .mongo_documents import Document
 
 MAJORITY_READS: Final = ReadConcern("majority")
 MAJORITY_WRITES: Final = WriteConcern("majority", wtimeout=10_000)

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import PyMongoError
 
-from sagaflow.errors import ConfigurationError
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorClient

@@ -16,9 +16,9 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from sagaflow.adapters.store_rules import as_text, check_ids, check_schema, check_step_names, decode_signal
-from sagaflow.core.state import SagaState
-from sagaflow.ports import Due, Stored, Transition
+from ..core.state import SagaState
+from ..ports import Due, Stored, Transition
+from .store_rules import as_text, check_ids, check_schema, check_step_names, decode_signal
 
 Document = dict[str, Any]
 

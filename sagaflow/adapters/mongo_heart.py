@@ -9,10 +9,10 @@ from typing import Any, Final
 from pymongo import MongoClient, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from sagaflow.adapters.mongo_calls import PLAIN, answering_now
-from sagaflow.adapters.mongo_schema import SAGAS, WORKERS, blocking_collection
-from sagaflow.adapters.store_rules import DAY
-from sagaflow.ports import Beat
+from ..ports import Beat
+from .mongo_calls import PLAIN, answering_now
+from .mongo_schema import SAGAS, WORKERS, blocking_collection
+from .store_rules import DAY
 
 # Seconds that one method may take; a worker that cannot beat for long is judged dead.
 _TIMEOUT: Final = 4.0

@@ -11,12 +11,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from sagaflow.adapters.mongo_calls import MAJORITY_READS, MAJORITY_WRITES, PLAIN
-from sagaflow.adapters.mongo_documents import Document
-from sagaflow.errors import ConfigurationError
+from ..errors import ConfigurationError
+from .mongo_calls import MAJORITY_READS, MAJORITY_WRITES, PLAIN
+from .mongo_documents import Document
 
 if TYPE_CHECKING:
-    from sagaflow.adapters.mongo_clients import AsyncClient
+    from .mongo_clients import AsyncClient
 
 SAGAS: Final = "sagas"
 WORKERS: Final = "workers"

@@ -1,20 +1,15 @@
-"""What goes wrong with RabbitMQ: aio-pika's many errors made one, and logged so that a log stays readable."""
+"""What goes wrong with RabbitMQ: aio-pika's many errors made one."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from aio_pika.exceptions import InvalidFrameError, ProbableAuthenticationError
 from aiormq.exceptions import AuthenticationError, PublishError
 
 from ..errors import BrokerUnavailable, ConfigurationError, SagaFlowError, Unroutable
-
-_PERIOD: Final = 10.0
 
 
 @asynccontextmanager
@@ -67,23 +62,3 @@ def _is_refused_host(error: Exception) -> bool:
 def cause(error: BaseException) -> str:
     """An error of the driver in a few words."""
     return str(error) or type(error).__name__
-
-
-class Throttle:
-    """Logs at most one line per ten seconds and topic; the next one says how many were left out."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._last: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
-
-    def log(self, level: int, topic: str, text: str) -> None:
-        """Log a line; ``topic`` is what is counted, so it must be one of few."""
-        now = time.monotonic()
-        if now - self._last.get(topic, -_PERIOD) < _PERIOD:
-            self._left_out[topic] = self._left_out.get(topic, 0) + 1
-            return
-        self._last[topic] = now
-        left_out = self._left_out.pop(topic, 0)
-        more = f" ({left_out} more like it in the last seconds)" if left_out else ""
-        self._logger.log(level, "%s%s", text, more)

@@ -13,8 +13,9 @@ from typing import Final
 from yarl import URL
 
 from ..errors import BrokerUnavailable, ConfigurationError
+from ..throttle import Throttle
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session, place
-from .rabbitmq_errors import Throttle, answering
+from .rabbitmq_errors import answering
 
 logger = logging.getLogger("sagaflow.rabbitmq")
 

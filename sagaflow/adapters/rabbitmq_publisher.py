@@ -12,9 +12,10 @@ from aio_pika.abc import AbstractExchange
 
 from ..errors import BrokerUnavailable, ConfigurationError, Unroutable
 from ..ports.broker import Hint, Lane
+from ..throttle import Throttle
 from . import rabbitmq_wire as wire
 from .rabbitmq_access import Access, Session
-from .rabbitmq_errors import Throttle, answering
+from .rabbitmq_errors import answering
 from .rabbitmq_link import Link
 from .rabbitmq_topology import Topology, declare
 

@@ -23,10 +23,11 @@ from pamqp.commands import Basic
 
 from ..errors import BrokerUnavailable, ConfigurationError
 from ..ports.broker import Hint, Lane
+from ..throttle import Throttle
 from . import rabbitmq_wire as wire
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session
 from .rabbitmq_consumers import ANSWER_TIMEOUT, Consumers, Sickbay
-from .rabbitmq_errors import Throttle, answering
+from .rabbitmq_errors import answering
 from .rabbitmq_link import Link
 from .rabbitmq_publisher import Publisher
 from .rabbitmq_topology import Topology, declare

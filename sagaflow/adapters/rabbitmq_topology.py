@@ -50,8 +50,8 @@ class Topology:
     """
 
     exchange: str = "sagaflow"
-    step_queue: str = "{queue}.steps"
-    compensation_queue: str = "{queue}.compensations"
+    step_queue: str = "{exchange}.{queue}.steps"
+    compensation_queue: str = "{exchange}.{queue}.compensations"
     dead_letter_exchange: str = "{exchange}.dead"
     dead_letter_queue: str = "{exchange}.dead"
     quorum: bool = True

@@ -11,21 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sagaflow.adapters.sqlite_heart import SQLiteHeart
-from sagaflow.adapters.sqlite_schema import Synchronous, connect, transaction
-from sagaflow.adapters.store_rules import (
-    check_ids,
-    check_query,
-    cursor_after,
-    decode_signal,
-    decode_state,
-    encode_after,
-    encode_request,
-    encode_state,
-)
-from sagaflow.core.state import SagaState, SagaStatus
-from sagaflow.errors import ConfigurationError, InboxFull, StoreUnavailable
-from sagaflow.ports import (
+from ..core.state import SagaState, SagaStatus
+from ..errors import ConfigurationError, InboxFull, StoreUnavailable
+from ..ports import (
     INBOX_LIMIT,
     Due,
     Orphan,
@@ -37,6 +25,18 @@ from sagaflow.ports import (
     Stored,
     Summary,
     Transition,
+)
+from .sqlite_heart import SQLiteHeart
+from .sqlite_schema import Synchronous, connect, transaction
+from .store_rules import (
+    check_ids,
+    check_query,
+    cursor_after,
+    decode_signal,
+    decode_state,
+    encode_after,
+    encode_request,
+    encode_state,
 )
 
 T = TypeVar("T")

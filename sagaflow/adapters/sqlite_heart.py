@@ -8,10 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sagaflow.adapters.sqlite_schema import Synchronous, connect, transaction
-from sagaflow.adapters.store_rules import DAY
-from sagaflow.errors import StoreUnavailable
-from sagaflow.ports import Beat
+from ..errors import StoreUnavailable
+from ..ports import Beat
+from .sqlite_schema import Synchronous, connect, transaction
+from .store_rules import DAY
 
 # Seconds for which a heart waits for another process's write; a worker that cannot beat for long is judged dead.
 _TIMEOUT = 2.0

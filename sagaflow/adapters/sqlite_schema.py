@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from sagaflow.errors import ConfigurationError, StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
 
 VERSION: Final = 1
 """Of the tables, kept as the file's ``user_version``."""

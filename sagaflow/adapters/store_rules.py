@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from sagaflow.core.events import Request
-from sagaflow.core.state import SCHEMA, SagaState
-from sagaflow.errors import ConfigurationError, PayloadError
-from sagaflow.ports import Query, Signal
+from ..core.events import Request
+from ..core.state import SCHEMA, SagaState
+from ..errors import ConfigurationError, PayloadError
+from ..ports import Query, Signal
 
 logger = logging.getLogger("sagaflow.store")
 

@@ -7,29 +7,30 @@ import logging
 import signal
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ulid import ULID
 
 from .. import ambient
 from ..core.decide import new_saga, requestable
 from ..core.events import CancellationRequested, CompensationRequested, Request
-from ..core.state import Direction, SagaState, SagaStatus
+from ..core.state import SagaState, SagaStatus
 from ..core.work import open_work
 from ..errors import ConfigurationError, NoEngine, SagaExists, SagaNotFound
 from ..ports import Broker, Codec, Lane, Query, Signal, Store
 from ..record import SagaRecord
 from ..saga import Saga
 from .answer import Answer, answer
+from .arguments import Work, bind, check_reason, checked_id, lanes_of
 from .binding import Binding, Factory
 from .clock import StoreClock
 from .handle import SagaHandle
-from .hints import publish
+from .hints import Hints
 from .liveness import Liveness
+from .reports import Health, SagaPage
 from .runner import Runner
 from .settings import Settings
 from .sweeper import Sweeper
@@ -40,45 +41,6 @@ from .worker import Worker
 logger = logging.getLogger("sagaflow.engine")
 
 C = TypeVar("C")
-
-Work = Literal["all", "steps", "compensations", "none"]
-
-_DIRECTIONS: dict[Work, tuple[Direction, ...]] = {
-    "all": (Direction.FORWARD, Direction.UNDO),
-    "steps": (Direction.FORWARD,),
-    "compensations": (Direction.UNDO,),
-    "none": (),
-}
-
-ID_LIMIT = 200
-"""The longest id of a saga, in characters."""
-
-
-@dataclass(frozen=True, slots=True)
-class SagaPage:
-    """One page of a listing; give ``cursor`` to the next call, until it is None."""
-
-    sagas: tuple[SagaRecord[Any], ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How an engine is.
-
-    Attributes:
-        ok: it is open, its parts live, and both servers answer.
-        broker: ``ok``, or what is wrong, in a few words.
-        beat_age: seconds since the store last confirmed a heartbeat.
-        in_flight: handlers that run here.
-        failures: what ended a part of the engine that should live as long as the engine; it must be restarted.
-    """
-
-    ok: bool
-    broker: str
-    beat_age: float
-    in_flight: int
-    failures: tuple[BaseException, ...]
 
 
 class Engine:
@@ -117,17 +79,17 @@ class Engine:
         settings: Settings | None = None,
         codec: Codec | None = None,
     ) -> None:
-        if work not in _DIRECTIONS:
-            raise ConfigurationError(f"Engine(work={work!r}): write one of {', '.join(map(repr, _DIRECTIONS))}")
         self._codec: Codec = codec or default_codec()
-        self._bindings = _bind(sagas, self._codec)
+        self._bindings = bind(sagas, self._codec)
         self._store = open_store(store)
         self._broker = open_broker(broker)
+        self._hints = Hints(self._broker)
         self._settings = settings or Settings()
-        self._lanes = _lanes(self._bindings.values(), work, queues)
+        self._lanes = lanes_of(self._bindings.values(), work, queues)
         self._clock = StoreClock()
         self._watcher = Watcher(self._store, self._settings)
         self._runner = Runner(self._codec, self._clock, self._settings)
+        self._was_opened = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._liveness: Liveness | None = None
         self._worker: Worker | None = None
@@ -153,12 +115,12 @@ class Engine:
             ConfigurationError: a server cannot give what is needed.
             StoreUnavailable: the store does not answer. (A broker that does not is waited for in the background.)
         """
-        if self._loop is not None:
-            raise ConfigurationError("this engine is open already")
+        if self._was_opened:
+            raise ConfigurationError("an engine is opened once; make a new one: Engine(...)")
+        self._was_opened = True
         await self._store.open()
         try:
             await self._broker.open()
-            self._parts, self._failures, self._failed = [], [], asyncio.Event()
             self._liveness = Liveness(self._store, self._clock, self._settings, self._incarnation_died)
             await self._liveness.start()
         except BaseException:
@@ -167,7 +129,6 @@ class Engine:
             raise
         self._loop = asyncio.get_running_loop()
         ambient.enter(self)
-        self._watcher.open()
         self._part(self._watcher.run(), "watcher")
         self._part(_outlive(self._liveness), "heartbeat")
         if self._lanes:
@@ -307,7 +268,7 @@ class Engine:
         """
         self._must_be_open()
         binding = self._binding_of(saga)
-        saga_id = _checked_id(id) if id is not None else str(ULID())
+        saga_id = checked_id(id) if id is not None else str(ULID())
         if at is not None and at.tzinfo is None:
             raise ValueError(f"start(at={at!r}): which time zone? Write datetime(..., tzinfo=UTC)")
         payload = binding.encode_context(context, self._settings.context_limit)
@@ -325,7 +286,7 @@ class Engine:
     def handle(self, saga: type[Saga[C]], saga_id: str, /) -> SagaHandle[C]:
         """A handle for a saga that was started before, here or elsewhere; nobody is asked whether it exists."""
         self._binding_of(saga)
-        return SagaHandle(self, _checked_id(saga_id))
+        return SagaHandle(self, checked_id(saga_id))
 
     async def get(self, saga_id: str, /) -> SagaRecord[Any]:
         """The record of a saga. Without its class in this engine, its payloads come as plain builtins.
@@ -334,7 +295,7 @@ class Engine:
             SagaNotFound, StoreUnavailable
         """
         self._must_be_open()
-        stored = (await self._store.load([_checked_id(saga_id)])).get(saga_id)
+        stored = (await self._store.load([checked_id(saga_id)])).get(saga_id)
         if stored is None:
             raise SagaNotFound(saga_id)
         return self._record(stored.state)
@@ -373,7 +334,7 @@ class Engine:
     async def watch(self, saga_id: str, /) -> AsyncGenerator[SagaRecord[Any], None]:
         """A saga's record now, and each newer one that is seen, until it has ended. See ``SagaHandle.changes``."""
         self._must_be_open()
-        async with aclosing(self._watcher.states(_checked_id(saga_id))) as states:
+        async with aclosing(self._watcher.states(checked_id(saga_id))) as states:
             async for state in states:
                 yield self._record(state)
 
@@ -385,6 +346,7 @@ class Engine:
 
         Raises:
             SagaNotFound, StoreUnavailable, InboxFull
+            ValueError: the reason is too long.
         """
         return await self._request(saga_id, "compensate", CompensationRequested(reason, self._clock.now()))
 
@@ -396,13 +358,15 @@ class Engine:
 
         Raises:
             SagaNotFound, StoreUnavailable, InboxFull
+            ValueError: the reason is too long.
         """
         return await self._request(saga_id, "cancel", CancellationRequested(reason, self._clock.now()))
 
     async def _request(self, saga_id: str, act: str, request: Request) -> Answer:
         self._must_be_open()
+        check_reason(act, request.reason)
         entry = Signal(str(ULID()), request)
-        posted = await self._store.post(_checked_id(saga_id), entry, sorted(requestable(request)))
+        posted = await self._store.post(checked_id(saga_id), entry, sorted(requestable(request)))
         if posted.status is None:
             raise SagaNotFound(saga_id)
         if posted.accepted:
@@ -416,7 +380,7 @@ class Engine:
 
     async def _hint(self, binding: Binding, state: SagaState, now: float) -> None:
         lanes = {Lane(work.queue, work.direction) for work in open_work(binding.definition, state) if work.due <= now}
-        await publish(self._broker, state.id, lanes)
+        await self._hints.send(state.id, lanes)
 
     async def _must_be_same(self, binding: Binding, saga_id: str, context: object) -> None:
         stored = (await self._store.load([saga_id])).get(saga_id)
@@ -442,37 +406,6 @@ class Engine:
     def _must_be_open(self) -> None:
         if self._loop is None:
             raise NoEngine("this engine is not open; write 'async with Engine(...) as engine:'")
-
-
-def _bind(sagas: Iterable[Factory], codec: Codec) -> dict[str, Binding]:
-    bindings: dict[str, Binding] = {}
-    for factory in sagas:
-        binding = Binding.of(factory, codec)
-        name = binding.definition.name
-        if name in bindings:
-            raise ConfigurationError(
-                f"two sagas are called {name!r}: {bindings[name].saga.__qualname__} and {binding.saga.__qualname__}; "
-                f"write class {binding.saga.__name__}(..., name='...')"
-            )
-        bindings[name] = binding
-    return bindings
-
-
-def _lanes(bindings: Iterable[Binding], work: Work, queues: Sequence[str] | None) -> frozenset[Lane]:
-    named = {step.queue for binding in bindings for step in binding.definition}
-    for queue in queues or ():
-        if queue not in named:
-            raise ConfigurationError(
-                f"Engine(queues=[{queue!r}]): no step of these sagas is on that queue; they name {sorted(named)}"
-            )
-    return frozenset(Lane(q, d) for q in (named if queues is None else queues) for d in _DIRECTIONS[work])
-
-
-def _checked_id(saga_id: object) -> str:
-    if isinstance(saga_id, str) and 0 < len(saga_id) <= ID_LIMIT and saga_id.isprintable():
-        return saga_id
-    shown = repr(saga_id) if len(repr(saga_id)) <= ID_LIMIT else f"{repr(saga_id)[:ID_LIMIT]}…"
-    raise ValueError(f"{shown} is no id of a saga: write a printable str of 1 to {ID_LIMIT} characters")
 
 
 async def _outlive(liveness: Liveness) -> None:

@@ -19,8 +19,8 @@ from ulid import ULID
 from ..errors import StoreUnavailable
 from ..ports import Beat, Heart, Store
 from ..ports.clock import Clock
+from ..throttle import Throttle
 from .settings import Settings
-from .throttle import Throttle
 
 logger = logging.getLogger("sagaflow.liveness")
 

@@ -24,7 +24,6 @@ from ..core.work import open_work
 from ..errors import PayloadTooLarge, StoreUnavailable
 from ..ports import Delivery, Lane, Outcome, Stored, Transition
 from .binding import Binding
-from .hints import publish
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -57,6 +56,7 @@ class Mailbox:
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._proposed: set[Attempt] = set()
+        self._refused_at: int | None = None  # the revision on which the last commit was not made
 
     @property
     def is_idle(self) -> bool:
@@ -158,9 +158,11 @@ class Mailbox:
             outcome = await self._commit(stored, after, claims, now)
             if outcome is not Outcome.COMMITTED:
                 self._stored = None
-                if outcome is Outcome.CONFLICT:
-                    self._quiet = False
-                return outcome is Outcome.CONFLICT
+                # Somebody else was quicker, unless this very revision was refused before: then it cannot be stored.
+                is_lost_race = outcome is Outcome.CONFLICT and self._refused_at != stored.state.revision
+                self._refused_at = stored.state.revision
+                self._quiet = self._quiet and not is_lost_race
+                return is_lost_race
             self._stored = Stored(after)
             worker.watcher.notify(after)
             _log(stored.state, after)
@@ -168,7 +170,7 @@ class Mailbox:
         self._proposed.clear()
         del self._events[: len(events)]
         lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
-        await publish(worker.broker, self.saga_id, lanes)
+        await worker.hints.send(self.saga_id, lanes)
         for delivery in self._take_deliveries(hints):
             await delivery.ack()
         self._arm(binding, after, now)

@@ -9,9 +9,9 @@ from random import Random
 from ..core.work import open_work
 from ..errors import StoreUnavailable
 from ..ports import Due, Lane, Store, Stored
-from .hints import publish
+from ..throttle import Throttle
+from .reading import load_readable
 from .settings import Settings
-from .throttle import Throttle
 from .worker import Worker
 
 logger = logging.getLogger("sagaflow.sweeper")
@@ -58,7 +58,7 @@ class Sweeper:
             return 0
         claimed = await self._store.defer(found, [now + self._pause(due) for due in found])
         ours = [due.saga_id for due, won in zip(found, claimed, strict=True) if won]
-        for stored in (await self._store.load(ours)).values():
+        for stored in await load_readable(self._store, ours):
             await self._dispatch(stored, now)
         return len(found)
 
@@ -74,14 +74,14 @@ class Sweeper:
         if not lanes or stored.inbox or (here and worker.slots.free):
             worker.look(stored.state.id)
             lanes -= here
-        await publish(worker.broker, stored.state.id, lanes)
+        await worker.hints.send(stored.state.id, lanes)
 
     async def _settle_own(self) -> None:
         """Find claims in this worker's name that it knows nothing of: the write came through long after its reply."""
         worker = self._worker
         claimed = await self._store.claimed_by(worker.owner, self._settings.concurrency + _LIMIT)
         strange = [saga_id for saga_id in claimed if not worker.is_busy_with(saga_id)]
-        for stored in (await self._store.load(strange)).values():
+        for stored in await load_readable(self._store, strange):
             worker.settle_orphans(stored.state)
 
     def _pause(self, due: Due) -> float:

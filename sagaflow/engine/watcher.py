@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 
 from ..core.state import SagaState
 from ..errors import NoEngine, SagaNotFound, StoreUnavailable
-from ..ports import Store
+from ..ports import Store, Stored
+from ..throttle import Throttle
+from .reading import load_readable
 from .settings import Settings
-from .throttle import Throttle
 
 logger = logging.getLogger("sagaflow.watcher")
 
@@ -39,10 +40,6 @@ class Watcher:
         self._watches: dict[str, list[_Watch]] = {}
         self._watched = asyncio.Event()
         self._throttle = Throttle(logger)
-        self._closed = False
-
-    def open(self) -> None:
-        """Begin, or begin again."""
         self._closed = False
 
     def close(self) -> None:
@@ -74,14 +71,17 @@ class Watcher:
         self._watches.setdefault(saga_id, []).append(watch)
         self._watched.set()
         try:
-            await self._look([saga_id])  # after registering, so that nothing falls in between
-            if watch.state is None:
+            # After registering, so that nothing falls in between.
+            stored = (await self._store.load([saga_id])).get(saga_id)
+            if stored is None:
                 raise SagaNotFound(saga_id)
+            self._see(stored)
             while True:
                 await watch.news.wait()
                 watch.news.clear()
                 if self._closed:
                     raise NoEngine(f"the engine was closed while somebody waited for saga {saga_id!r}")
+                assert watch.state is not None, "news come with a state"
                 yield watch.state
                 if watch.is_at_rest and not watch.news.is_set():
                     return
@@ -116,8 +116,8 @@ class Watcher:
             )
         ]
         if changed:
-            await self._look(changed)
+            for stored in await load_readable(self._store, changed):
+                self._see(stored)
 
-    async def _look(self, ids: list[str]) -> None:
-        for stored in (await self._store.load(ids)).values():
-            self._tell(stored.state, at_rest=stored.state.status.is_terminal and not stored.inbox)
+    def _see(self, stored: Stored) -> None:
+        self._tell(stored.state, at_rest=stored.state.status.is_terminal and not stored.inbox)

@@ -15,14 +15,15 @@ from ..core.work import next_due
 from ..errors import StoreUnavailable
 from ..ports import Broker, Lane, Outcome, Store, Stored, Transition
 from ..ports.clock import Clock
+from ..throttle import Throttle
 from .binding import Binding
 from .committer import Committer
+from .hints import Hints
 from .liveness import Liveness
 from .mailbox import Attempt, Mailbox
 from .runner import Runner
 from .settings import Settings
 from .slots import Slots
-from .throttle import Throttle
 from .watcher import Watcher
 
 logger = logging.getLogger("sagaflow.worker")
@@ -60,7 +61,8 @@ class Worker:
         runner: Runner,
     ) -> None:
         self.store = store
-        self.broker = broker
+        self.hints = Hints(broker)
+        self._broker = broker
         self.bindings = bindings
         self.lanes = frozenset(lanes)
         self.clock = clock
@@ -82,7 +84,7 @@ class Worker:
 
     async def consume(self) -> None:
         """Take hints for as long as there are free slots."""
-        subscription = await self.broker.subscribe(sorted(self.lanes, key=repr), prefetch=self.settings.concurrency)
+        subscription = await self._broker.subscribe(sorted(self.lanes, key=repr), prefetch=self.settings.concurrency)
         try:
             while True:
                 await self.slots.wait()

@@ -55,6 +55,9 @@ class Subscription(Protocol):
         Nothing lies with a worker that does not call this: what was fetched ahead and is not received within about a
         second goes back to the broker, for others. A message that is no hint is dead-lettered and not delivered.
         Cancelling loses no hint.
+
+        Raises:
+            BrokerUnavailable: the subscription is closed.
         """
         ...
 
@@ -90,7 +93,13 @@ class Broker(Protocol):
     async def subscribe(self, lanes: Sequence[Lane], *, prefetch: int) -> Subscription:
         """Take a share of these lanes, declaring what the broker needs for them (also after it lost its disk).
 
-        ``prefetch`` bounds the hints that are in this process at once, unsettled ones included.
+        ``prefetch`` bounds the hints that are in this process at once, unsettled ones included; a broker may need at
+        least one for each lane.
+
+        Raises:
+            ConfigurationError: the broker has one of these lanes with other properties, or does not let us have it.
+            BrokerUnavailable: the broker is not open.
+            ValueError: there is no lane, or ``prefetch`` is below 1.
         """
         ...
 

@@ -143,7 +143,7 @@ class Heart(Protocol):
         ...
 
     def leave(self, worker: str) -> None:
-        """Record the worker's own end, so that nobody waits to judge it; idempotent."""
+        """Record the worker's own end, so that nobody waits to judge it: its claims are orphans now; idempotent."""
         ...
 
     def close(self) -> None: ...
@@ -152,8 +152,10 @@ class Heart(Protocol):
 class Store(Protocol):
     """Sagas, kept.
 
-    Every method but ``commit`` raises StoreUnavailable if the store does not answer in time. Reads are majority reads:
-    they never see what could be rolled back. What is returned is never changed afterwards.
+    Every method but ``commit`` raises StoreUnavailable if the store does not answer in time, TypeError for an id that
+    is no ``str``, and PayloadError for a text that cannot be kept. Reads are majority reads: they never see what could
+    be rolled back, and raise ConfigurationError for a state whose ``schema`` is newer than they know. What is returned
+    is never changed afterwards.
     """
 
     async def open(self) -> None:
@@ -179,7 +181,8 @@ class Store(Protocol):
     async def commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
         """Make each transition whose conditions hold, each atomically and by itself; one outcome for each, in order.
 
-        Never raises for what the server does: an error is the outcome UNSURE. No two transitions are of one saga.
+        Never raises for what the server does: an error is the outcome UNSURE. What certainly cannot be stored is a
+        CONFLICT, logged, so that the rest of the batch goes on. No two transitions are of one saga.
         A commit resets the count of dispatches.
         """
         ...
@@ -218,7 +221,11 @@ class Store(Protocol):
         ...
 
     async def find(self, query: Query) -> Page:
-        """Sagas by filter, a page at a time; a page is consistent in itself, not with the next one."""
+        """Sagas by filter, a page at a time; a page is consistent in itself, not with the next one.
+
+        Raises:
+            ValueError: the cursor is none of a ``Page``, or the limit is below 1.
+        """
         ...
 
     async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:

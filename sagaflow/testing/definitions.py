@@ -1,7 +1,7 @@
 """Hypothesis strategies for compiled sagas of every shape: something to test a runner, a store or a drawing with.
 
     from hypothesis import given
-    from sagaflow.testing.definitions import saga_definitions
+    from .definitions import saga_definitions
 
     @given(saga_definitions(max_steps=6))
     def test_every_saga_can_be_drawn(definition): ...
@@ -20,8 +20,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from sagaflow.core.definition import SagaDefinition, StepDefinition
-from sagaflow.core.retry import Retry
+from ..core.definition import SagaDefinition, StepDefinition
+from ..core.retry import Retry
 
 MAX_STEPS = 12
 """The largest sagas that are drawn by default: enough for a diamond in a diamond, few enough to read."""

@@ -26,12 +26,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
-from sagaflow.core.state import SagaState, SagaStatus, StepState, StepStatus, Track
-from sagaflow.errors import InboxFull, PayloadError
-from sagaflow.ports import INBOX_LIMIT, Outcome, Posted, Signal, Store, Summary
-from sagaflow.testing.store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
-from sagaflow.testing.store_states import change, changed, claimed, new_saga, request
-from sagaflow.testing.strategies import sagas, signals
+from ..core.state import SagaState, SagaStatus, StepState, StepStatus, Track
+from ..errors import InboxFull, PayloadError
+from ..ports import INBOX_LIMIT, Outcome, Posted, Signal, Store, Summary
+from .store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
+from .store_states import change, changed, claimed, new_saga, request
+from .strategies import sagas, signals
 
 STARTED = (SagaStatus.STARTED,)
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from sagaflow.core.state import SagaState, SagaStatus, StepState
-from sagaflow.ports import Beat, Due, Heart, Orphan, Outcome, Query, Store
-from sagaflow.testing.store_states import ENDLESS, change, changed, claimed, new_saga, request
+from ..core.state import SagaState, SagaStatus, StepState
+from ..ports import Beat, Due, Heart, Orphan, Outcome, Query, Store
+from .store_states import ENDLESS, change, changed, claimed, new_saga, request
 
 STARTED = (SagaStatus.STARTED,)
 

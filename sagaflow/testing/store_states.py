@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sagaflow.core.events import CancellationRequested
-from sagaflow.core.state import Claim, SagaState, SagaStatus, StepState, StepStatus, Track
-from sagaflow.ports import Signal, Transition
+from ..core.events import CancellationRequested
+from ..core.state import Claim, SagaState, SagaStatus, StepState, StepStatus, Track
+from ..ports import Signal, Transition
 
 ENDLESS = 1e11
 """A time after all others, for ``Store.due``: the year 5138."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from sagaflow.core.events import CancellationRequested, CompensationRequested
-from sagaflow.core.state import Claim, SagaState, SagaStatus, StepState, StepStatus, Track
-from sagaflow.ports import Signal
+from ..core.events import CancellationRequested, CompensationRequested
+from ..core.state import Claim, SagaState, SagaStatus, StepState, StepStatus, Track
+from ..ports import Signal
 
 # Text that has been taken for something else by some store: operators, expressions, paths, quotes, wide characters.
 _AWKWARD = ("$status", "$$NOW", "a.b", "'; DROP TABLE sagas; --", '"', "\\", "%s", "naïve ☂ 🧨", "\u2028", "null", "")

@@ -10,7 +10,7 @@ from typing import Any
 
 from sagaflow import Engine, Saga, Settings
 from sagaflow.adapters.rabbitmq_topology import Topology
-from sagaflow.engine.engine import Work
+from sagaflow.engine.arguments import Work
 from sagaflow.ports import Broker, Store
 
 QUICK = Settings(
@@ -26,9 +26,7 @@ QUICK = Settings(
 
 def topology(prefix: str) -> Topology:
     """Names of exchanges and queues that no other test uses."""
-    return Topology(
-        exchange=prefix, step_queue="{exchange}.{queue}.steps", compensation_queue="{exchange}.{queue}.compensations"
-    )
+    return Topology(exchange=prefix)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,6 +28,8 @@ from sagaflow import (
     StepStatus,
     step,
 )
+from sagaflow.adapters.memory_store import MemoryStore
+from sagaflow.ports import Stored
 
 from .stacks import QUICK, Stack
 
@@ -211,7 +214,7 @@ async def test_a_saga_that_the_engine_does_not_have_is_refused_with_the_remedy()
     async with Engine([Other], store="memory://", broker="memory://") as engine:
         with pytest.raises(NoEngine, match=r"Engine\(sagas=\[Split"):
             await engine.start(Split, "x")
-        with pytest.raises(ConfigurationError, match="open already"):
+        with pytest.raises(ConfigurationError, match="opened once"):
             await engine.open()
     with pytest.raises(NoEngine, match="not open"):
         await engine.start(Other, "x")
@@ -241,6 +244,28 @@ async def test_run_works_until_sigterm_and_drains(stack: Stack) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await running
     assert engine.loop is None
+
+
+class Unreadable(MemoryStore):
+    """A store in which one saga cannot be read, as if a later version had written it."""
+
+    async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
+        if "poison" in saga_ids:
+            raise ConfigurationError("the store holds a saga in form 99")
+        return await super().load(saga_ids)
+
+
+async def test_a_saga_that_cannot_be_read_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    store = Unreadable()
+    async with Engine([Other], store=store, broker="memory://", work="none") as starter:
+        await starter.start(Other, "x", id="poison")
+        others = [await starter.start(Other, "x", id=f"good-{n}") for n in range(3)]
+        # Its broker is its own: the other engine finds all four of them together, by sweeping.
+        async with Engine([Other], store=store, broker="memory://", settings=QUICK) as engine:
+            for handle in others:
+                await handle.result(timeout=SOON)
+            assert engine.health.ok
+    assert "poison" in caplog.text
 
 
 class Secretive(Saga[str]):

@@ -162,9 +162,7 @@ class MongoReplicaSet:
     def _initiate(self) -> None:
         configuration = {
             "_id": _REPLICA_SET,
-            "members": [
-                {"_id": number, "host": member.address} for number, member in enumerate(self.members)
-            ],
+            "members": [{"_id": number, "host": member.address} for number, member in enumerate(self.members)],
             "settings": {
                 "electionTimeoutMillis": int(self._election_timeout * 1000),
                 "heartbeatIntervalMillis": 200,  # the members find each other, and a lost one, sooner

@@ -101,13 +101,9 @@ class Server(ABC):
         end = time.monotonic() + self.start_timeout
         while not self._answers():
             if process.poll() is not None:
-                raise ServerFailed(
-                    f"{self.name} ended with code {process.returncode} at its start\n{self._log_end()}"
-                )
+                raise ServerFailed(f"{self.name} ended with code {process.returncode} at its start\n{self._log_end()}")
             if time.monotonic() > end:
-                raise ServerFailed(
-                    f"{self.name} did not answer in {self.start_timeout:.0f} s\n{self._log_end()}"
-                )
+                raise ServerFailed(f"{self.name} did not answer in {self.start_timeout:.0f} s\n{self._log_end()}")
             time.sleep(0.02)
 
     def stop(self) -> None:

@@ -18,9 +18,9 @@ from sagaflow.engine.answer import answer
 from sagaflow.engine.clock import StoreClock
 from sagaflow.engine.liveness import Judge
 from sagaflow.engine.slots import Slots
-from sagaflow.engine.throttle import Throttle
 from sagaflow.engine.urls import open_broker, open_store
 from sagaflow.ports import Beat
+from sagaflow.throttle import Throttle
 
 
 def beat(**others: int) -> Beat:
@@ -148,7 +148,7 @@ def test_an_answer_says_what_was_done_and_why_not(
 
 def test_logs_are_throttled_by_cause(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("sagaflow.engine.throttle.monotonic", lambda: now)
+    monkeypatch.setattr("sagaflow.throttle.monotonic", lambda: now)
     throttle = Throttle(logging.getLogger("sagaflow.test"))
     for _ in range(50):
         throttle.warning("a", "it is %s", "down")

@@ -1,13 +1,12 @@
 """The driver's errors become ours, and a wish to cancel stays one."""
 
 import asyncio
-import logging
 from contextlib import suppress
 
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ChannelInvalidStateError, ProbableAuthenticationError
 
-from sagaflow.adapters.rabbitmq_errors import Throttle, answering
+from sagaflow.adapters.rabbitmq_errors import answering
 from sagaflow.errors import BrokerUnavailable, ConfigurationError, Unroutable
 
 
@@ -79,19 +78,3 @@ async def test_a_cancellation_of_the_driver_is_none_even_after_one_that_was_over
     calling.cancel()
 
     assert await calling == "unavailable"
-
-
-def test_a_log_says_each_thing_once_in_a_while(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("sagaflow.adapters.rabbitmq_errors.time.monotonic", lambda: now)
-    throttle = Throttle(logging.getLogger("sagaflow.test"))
-
-    for _ in range(3):
-        throttle.log(logging.WARNING, "one", "first")
-    throttle.log(logging.ERROR, "other", "second")
-    now += 10.0
-    throttle.log(logging.WARNING, "one", "third")
-
-    assert caplog.messages == ["first", "second", "third (2 more like it in the last seconds)"]
