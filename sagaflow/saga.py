@@ -206,9 +206,6 @@ class SagaMeta(ABCMeta):
                 warnings.warn(warning, DefinitionWarning, stacklevel=2)
             return cls
 
-        def __init__(cls, cls_name, bases, body, /, **keywords):
-            super().__init__(cls_name, bases, body)
-
     @property
     def definition(cls) -> SagaDefinition:
         """The compiled saga; final once ``resolve_types`` has run.
@@ -259,7 +256,7 @@ def _source(cls: SagaMeta, replaced: Sequence[Declaration]) -> Source:
         context=bound[Saga][C],
         hints=hints,
         replaced=replaced,
-        annotated=frozenset(annotated_names(cls, Saga)),
+        annotated=frozenset(annotated_names(cls)),
         reserved=RESERVED,
     )
 

@@ -162,7 +162,7 @@ def _why_not_written(error: Exception) -> str:
         return "it contains itself, or is nested too deep"
     if isinstance(error, UnicodeEncodeError):
         return "it has text with lone surrogates"
-    if isinstance(error, TypeError) and (found := _UNSUPPORTED.search(str(error))):
+    if found := _UNSUPPORTED.search(str(error)):
         return found[0]
     return f"writing it raises {type(error).__name__}"
 

@@ -98,13 +98,9 @@ _PROMOTED = frozenset({(int, float), (int, complex), (float, complex)})
 
 def _classes_fit(given: Any, wanted: Any) -> bool:
     given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
-    if not (isinstance(given_class, type) and isinstance(wanted_class, type)):
-        return True
-    if getattr(wanted_class, "_is_protocol", False):
-        return True
     try:
         fits = issubclass(given_class, wanted_class) or (given_class, wanted_class) in _PROMOTED
-    except TypeError:  # a TypedDict, for one, answers no such question
+    except TypeError:  # a type variable, a protocol or a TypedDict answers no such question
         return True
     if not fits:
         return False

@@ -235,7 +235,7 @@ class _Graph:
         for other in wanted:
             if problem := self._why_not_after(name, other, mates):
                 self._add(name, *problem)
-        return [other for other in wanted if other in above and other not in mates]
+        return [other for other in wanted if other in above]
 
     def _why_not_after(self, name: str, other: str, mates: list[str]) -> tuple[str, str] | None:
         if other in mates:
@@ -252,7 +252,7 @@ class _Graph:
         return f"after={other!r} is no step of this saga", near(other, self._ancestors, "Declare it above.")
 
     def _inputs(self, name: str, declared: Declaration, after: list[str], mates: list[str]) -> tuple[str, ...]:
-        """The outputs that it takes. Naming one is waiting for it: ``after`` grows by what it does not yet imply."""
+        """The outputs that it takes. Naming one is waiting for it: ``after`` grows."""
         if problem := why_not_awaitable(declared.fn, name, "(self, context, ...)"):
             self._add(name, *problem)
         if not isfunction(declared.fn):
@@ -281,7 +281,7 @@ class _Graph:
                 self._add(name, *problem)
             else:
                 inputs.append(wanted)
-                if wanted not in after and wanted not in self._implied(after):
+                if wanted not in after:
                     after.append(wanted)
         return tuple(inputs)
 

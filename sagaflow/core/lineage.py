@@ -32,11 +32,10 @@ def members_of(cls: type, root: type) -> dict[str, list[Any]]:
     return {name: [vars(base)[name] for base in mro if name in vars(base)] for name in places}
 
 
-def annotated_names(cls: type, root: type) -> Iterator[str]:
+def annotated_names(cls: type) -> Iterator[str]:
     """The names that class bodies annotate (the fields of a dataclass, for one), whether or not they have a value."""
     for base in cls.__mro__:
-        if base not in (object, Generic, root):
-            yield from inspect.get_annotations(base, **lazily("format"))
+        yield from inspect.get_annotations(base, **lazily("format"))
 
 
 def bindings(cls: type) -> dict[type, dict[Any, Any]]:
@@ -45,7 +44,7 @@ def bindings(cls: type) -> dict[type, dict[Any, Any]]:
     # The first base wins, as it does for type checkers.
     for base in reversed(vars(cls).get("__orig_bases__", cls.__bases__)):
         origin = get_origin(base) or base
-        if isinstance(origin, type) and origin not in (object, Generic):
+        if isinstance(origin, type):  # else something that only puts other bases in its place
             given = dict(zip(_parameters(origin), getattr(base, "__args__", ()), strict=False))
             for owner, inner in bindings(origin).items():
                 found[owner] = {variable: substitute(value, given) for variable, value in inner.items()}

@@ -45,8 +45,8 @@ class Retry:
             raise ValueError(f"Retry(attempts={self.attempts}): there is at least 1 attempt, the first one")
         if self.backoff < timedelta(0) or self.max_delay < timedelta(0):
             raise ValueError(f"Retry(backoff={self.backoff}, max_delay={self.max_delay}): a wait is not negative")
-        if self.factor < 1:
-            raise ValueError(f"Retry(factor={self.factor}): waits do not shrink; write a factor of at least 1")
+        if not 1 <= self.factor < float("inf"):
+            raise ValueError(f"Retry(factor={self.factor}): waits do not shrink; write a number of at least 1")
         for kind in cast("tuple[object, ...]", self.on):  # annotations bind nobody at run time
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise TypeError(f"Retry(on=...): {kind!r} is no exception type; write on=(ConnectionError, ...)")
@@ -64,9 +64,11 @@ def delay(policy: Retry, failures: int, seed: str) -> float:
 
     Deterministic: the jitter is drawn from ``seed``, so that whoever decides the same event decides the same wait.
     """
-    # A large exponent would overflow a float long after the cap was reached.
-    exponent = min(failures - 1, 64)
-    longest = min(policy.backoff.total_seconds() * policy.factor**exponent, policy.max_delay.total_seconds())
+    first, cap = policy.backoff.total_seconds(), policy.max_delay.total_seconds()
+    try:
+        longest = min(first * policy.factor ** (failures - 1), cap)
+    except OverflowError:
+        longest = cap if first else 0.0
     return longest * _fraction(seed) if policy.jitter else longest
 
 

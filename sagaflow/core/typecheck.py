@@ -92,9 +92,6 @@ class _Check:
         """The step, with what its annotations add to its definition."""
         who = f"step {step.name!r}"
         fn = self._members[step.name].fn
-        if context_name(fn) is None:  # a fault that is known already
-            self.outputs[step.name] = Any
-            return step
         hints = self._read(who, step.action, fn)
         self._check_context(who, fn, hints)
         for wanted in step.inputs:
@@ -130,7 +127,7 @@ class _Check:
 
     def _check_context(self, who: str, fn: Any, hints: Mapping[str, Any]) -> None:
         context = self.source.context
-        first = str(context_name(fn))
+        first = context_name(fn) or ""
         if not assignable(context, hints.get(first, Any)):
             rule = f"takes {show(hints[first])} as its context, but the saga is Saga[{show(context)}]"
             self.faults.add(who, rule, f"Write '{first}: {show(context)}'.", fn)

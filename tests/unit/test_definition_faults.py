@@ -238,17 +238,20 @@ def test_a_plain_method_over_an_inherited_step() -> None:
         @step
         async def b(self, order: Order) -> int: ...
 
-    def body() -> None:
-        class Child(Base):
-            async def a(self, order: Order) -> int: ...
+    async def hiding(self: Any, order: Order) -> int: ...
 
-    assert faults(body) == [
-        (
-            "'a'",
-            "hides the inherited step 'a'",
-            "Decorate it with @step(...), which repeats the options it should have; or call it otherwise.",
-        )
-    ]
+    with pytest.raises(DefinitionError) as caught:
+
+        class Child(Base):
+            a = hiding
+
+    (fault,) = caught.value.faults
+    assert fault.offender == "'a'"
+    assert fault.rule == "hides the inherited step 'a'"
+    assert (
+        fault.remedy == "Decorate it with @step(...), which repeats the options it should have; or call it otherwise."
+    )
+    assert fault.where.endswith(f":{hiding.__code__.co_firstlineno}")
 
 
 def test_a_step_over_a_plain_method_is_right() -> None:
@@ -602,6 +605,15 @@ def test_a_missing_compensation() -> None:
     ]
 
 
+def test_only_methods_are_suggested_for_a_compensation() -> None:
+    ((_, _, remedy),) = undone_by("refunds", refund_=3, refund=declared)
+    assert remedy == "Did you mean 'refund'?"
+    ((_, _, remedy),) = undone_by("limits", limit=3)
+    assert remedy == "Write 'async def limits(self, context, output)'."
+    ((_, _, remedy),) = undone_by("__init", __init__=lambda self: None)
+    assert remedy == "Write 'async def __init(self, context, output)'."
+
+
 def test_a_compensation_that_is_a_step() -> None:
     rule = "is itself a step"
     remedy = "Name a method without @step: a step is done, a compensation undoes it."
@@ -711,6 +723,7 @@ WORD_REMEDY = "Write a str of 1 to 100 printable characters."
     ("option", "value", "rule", "remedy"),
     [
         ("retry", 3, "retry=3 is no Retry", "Write retry=Retry(attempts=3)."),
+        ("retry", 1, "retry=1 is no Retry", "Write retry=Retry(attempts=1)."),
         ("retry", True, "retry=True is no Retry", "Write retry=Retry(attempts=5)."),
         ("retry", 0, "retry=0 is no Retry", "Write retry=Retry(attempts=5)."),
         (
@@ -721,6 +734,7 @@ WORD_REMEDY = "Write a str of 1 to 100 printable characters."
         ),
         ("timeout", 3, "timeout=3 is no timedelta", "Write timeout=timedelta(seconds=3)."),
         ("timeout", 0.5, "timeout=0.5 is no timedelta", "Write timeout=timedelta(seconds=0.5)."),
+        ("timeout", 0, "timeout=0 is no timedelta", "Write timeout=timedelta(seconds=30)."),
         ("timeout", -1, "timeout=-1 is no timedelta", "Write timeout=timedelta(seconds=30)."),
         ("timeout", True, "timeout=True is no timedelta", "Write timeout=timedelta(seconds=30)."),
         ("timeout", "3s", "timeout='3s' is no timedelta", "Write timeout=timedelta(seconds=30)."),

@@ -167,6 +167,42 @@ def test_types_around_a_class_in_a_class_in_a_function_are_read() -> None:
     assert Outer.Inner.resolve_types().outputs["a"] is Local
 
 
+def make_with_a_type_of_its_caller() -> type[Saga[Order]]:
+    class Shop(Saga[Order]):
+        @step
+        async def a(self, order: Order) -> OfTheCaller: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+    return Shop
+
+
+def test_types_of_a_caller_are_not_seen() -> None:
+    class OfTheCaller(Struct):
+        n: int
+
+    assert OfTheCaller(1).n == 1
+    saga = make_with_a_type_of_its_caller()
+    ((_, rule, _),) = faults(saga.resolve_types)
+    assert rule == "the type 'OfTheCaller' in its annotations cannot be found at run time"
+
+
+def test_a_class_of_a_module_keeps_no_names_of_its_own() -> None:
+    assert vars(Forward)["__saga_names__"] == {}
+
+
+def test_a_base_that_only_stands_for_others_is_passed_over() -> None:
+    class Stand:
+        def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+            return ()
+
+    stand: Any = Stand()
+
+    class Shop(Saga[Order], stand):  # type: ignore[misc]
+        @step
+        async def a(self, order: Order) -> None: ...
+
+    assert Shop.resolve_types().context is Order
+
+
 def test_what_surrounds_a_class_is_not_kept_alive_by_it() -> None:
     secret = {"password": "hunter2"}
 

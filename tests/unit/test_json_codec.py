@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from sagaflow.adapters.json_codec import MAX_DEPTH, JsonCodec
+from sagaflow.core.annotations import show
+from sagaflow.core.payloads import is_plain, why_not_storable
 from sagaflow.errors import PayloadError, PayloadTooLarge
 
 codec = JsonCodec()
@@ -399,6 +401,59 @@ def test_size_is_bounded_both_ways() -> None:
 
 class Foreign:
     pass
+
+
+@dataclass
+class Holder:
+    foreign: Foreign
+
+
+class Named(NamedTuple):
+    foreign: Foreign
+
+
+class Recursive(Struct):
+    inner: dict[str, Recursive | None]
+    foreign: list[Foreign]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Holder,
+        Named,
+        Recursive,
+        tuple[int, Foreign],
+        tuple[Foreign, ...],
+        Foreign | None,
+        dict[str, Foreign],
+        set[Foreign],
+    ],
+    ids=show,
+)
+def test_a_foreign_type_is_found_wherever_it_hides(kind: Any) -> None:
+    assert why_not_storable(kind) == "msgspec does not know Foreign"
+
+
+@pytest.mark.parametrize(
+    "kind", [Any, object, int, Order, Tree, dict[str | int, int], dict[Color, Item], Row], ids=show
+)
+def test_what_can_be_stored(kind: Any) -> None:
+    assert why_not_storable(kind) is None
+
+
+@pytest.mark.parametrize(
+    "kind", [dict[bool, int], dict[None, int], dict[str | None, int], list[dict[Item, int]]], ids=show
+)
+def test_keys_must_be_written_as_text(kind: Any) -> None:
+    assert why_not_storable(kind) == "the keys of a dict must be text, numbers, or something that is written as text"
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain"), [(Order, True), (dict[str, Loose], False), (list[Plain], False), (Attrs, False)]
+)
+def test_only_structs_with_their_own_equality_are_trusted_to_compare_all(kind: Any, plain: bool) -> None:
+    assert is_plain(kind) is plain
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ def test_each_lane_has_a_queue_of_its_own() -> None:
     topology = Topology()
 
     assert topology.queues([STEPS, COMPENSATIONS]) == {
-        "orders.steps": STEPS,
-        "orders.compensations": COMPENSATIONS,
+        "sagaflow.orders.steps": STEPS,
+        "sagaflow.orders.compensations": COMPENSATIONS,
     }
     assert (topology.exchange, topology.dead_exchange, topology.dead_queue) == (
         "sagaflow",
@@ -41,7 +41,7 @@ def test_names_are_filled_in_wherever_they_stand() -> None:
 def test_a_logical_queue_is_never_a_pattern() -> None:
     lane = Lane("{exchange}{queue}", Direction.FORWARD)
 
-    assert Topology().queue(lane) == "{exchange}{queue}.steps"
+    assert Topology().queue(lane) == "sagaflow.{exchange}{queue}.steps"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_logical_queue_is_never_a_pattern() -> None:
         ("exchange", "\udcff", "no text"),
         ("step_queue", "steps", "{queue}"),
         ("step_queue", "{queue}.{lane}", "{lane} has no meaning"),
-        ("step_queue", "{queue}.compensations", "would share it"),
+        ("step_queue", "{exchange}.{queue}.compensations", "would share it"),
         ("compensation_queue", "undo", "{queue}"),
         ("dead_letter_exchange", "{exchange}", "would share it"),
         ("dead_letter_queue", "{queue}.dead", "{queue} has no meaning"),
@@ -70,10 +70,10 @@ def test_names_that_cannot_be_are_refused(field: str, value: object, complaint: 
 
 
 def test_a_lane_whose_queue_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="305 bytes"):
+    with pytest.raises(ConfigurationError, match="314 bytes"):
         Topology().queue(Lane("x" * 299, Direction.FORWARD))
     with pytest.raises(ConfigurationError, match="keeps the dead letters"):
-        Topology(dead_letter_queue="orders.steps").queue(STEPS)
+        Topology(dead_letter_queue="sagaflow.orders.steps").queue(STEPS)
 
 
 def test_lanes_that_would_share_a_queue_are_refused() -> None:
