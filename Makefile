@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean servers
+.PHONY: help demo test check bench format clean servers
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ check: $(VENV)/.development  ## check style, formatting, types and layers
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.development servers  ## measure sagas per second on each kind of store and broker (about a minute)
+	$(BIN)/python -m benchmarks.throughput
 
 format: $(VENV)/.development  ## format the code and mend what can be mended by a tool
 	$(BIN)/ruff check --fix

@@ -57,7 +57,7 @@ class DefinitionError(SagaFlowError, TypeError):
 
     def __init__(self, saga: str, faults: Iterable[Fault]) -> None:
         self.saga = saga
-        self.faults = tuple(faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
         count = len(self.faults)
         lines = "\n".join(f"  {number}. {fault}" for number, fault in enumerate(self.faults, 1))
         super().__init__(f"{saga} has {count} fault{'s' if count > 1 else ''}\n{lines}")
@@ -117,7 +117,8 @@ class PayloadTooLarge(PayloadError):
     """A context or an output is larger than the settings allow."""
 
     def __init__(self, what: str, size: int, limit: int) -> None:
-        self.size, self.limit = size, limit
+        self.size: int = size
+        self.limit: int = limit
         super().__init__(
             f"{what} takes {size:,} characters encoded; {limit:,} are allowed. Keep large data in a store of your "
             f"own and hand its key on, or raise the limit in Settings."
@@ -128,7 +129,8 @@ class InboxFull(SagaFlowError):
     """Too many requests wait for one saga."""
 
     def __init__(self, saga_id: str, limit: int) -> None:
-        self.saga_id, self.limit = saga_id, limit
+        self.saga_id: str = saga_id
+        self.limit: int = limit
         super().__init__(
             f"{limit} requests wait for saga {saga_id!r} already. Is a worker running that has its class? Try again "
             f"when it has caught up."

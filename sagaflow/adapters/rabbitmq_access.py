@@ -65,7 +65,7 @@ class Session:
         self.connection.kwargs["transport_factory"] = self._transport
         self.lost: Final = asyncio.Event()
         """Set when the connection is of no use any more, at the moment when ``lost`` was called."""
-        self.why_lost = "the connection was lost"
+        self.why_lost: str = "the connection was lost"
 
     async def connect(self, seconds: float) -> None:
         """Connect within so many seconds.

@@ -17,7 +17,7 @@ from ..throttle import Throttle
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session, place
 from .rabbitmq_errors import answering
 
-logger = logging.getLogger("sagaflow.rabbitmq")
+logger: logging.Logger = logging.getLogger("sagaflow.rabbitmq")
 
 CONNECT_TIMEOUT: Final = 5.0
 FIRST_RESULT_TIMEOUT: Final = 3.0

@@ -19,7 +19,7 @@ from .rabbitmq_errors import answering
 from .rabbitmq_link import Link
 from .rabbitmq_topology import Topology, declare
 
-logger = logging.getLogger("sagaflow.rabbitmq")
+logger: logging.Logger = logging.getLogger("sagaflow.rabbitmq")
 
 _BATCH: Final = 500
 """How many messages may wait for their confirmation at once: the timeout is each batch's, not that of all."""

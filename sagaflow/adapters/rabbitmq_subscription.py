@@ -32,7 +32,7 @@ from .rabbitmq_link import Link
 from .rabbitmq_publisher import Publisher
 from .rabbitmq_topology import Topology, declare
 
-logger = logging.getLogger("sagaflow.rabbitmq")
+logger: logging.Logger = logging.getLogger("sagaflow.rabbitmq")
 
 SHELF_LIFE: Final = 1.0
 """Seconds that a hint may lie here without being received."""

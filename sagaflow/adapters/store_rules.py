@@ -15,7 +15,7 @@ from ..core.state import SCHEMA, SagaState
 from ..errors import ConfigurationError, PayloadError
 from ..ports import Query, Signal
 
-logger = logging.getLogger("sagaflow.store")
+logger: logging.Logger = logging.getLogger("sagaflow.store")
 
 DAY: Final = 86_400.0
 """Seconds for which a dead worker is remembered at least: longer than any write of its can be under way."""

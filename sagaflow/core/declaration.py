@@ -34,7 +34,7 @@ class Declaration:
         self.options = dict(options)
         self.name = str(getattr(fn, "__name__", "?"))
         # An attribute, not a property: @abstractmethod stands above or below @step, and above it sets this.
-        self.__isabstractmethod__ = bool(getattr(fn, "__isabstractmethod__", False))
+        self.__isabstractmethod__: bool = bool(getattr(fn, "__isabstractmethod__", False))
         self._is_named = False
 
     def __set_name__(self, owner: type, name: str) -> None:

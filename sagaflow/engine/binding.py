@@ -88,7 +88,13 @@ def _class_of(factory: Factory) -> type[Saga[Any]]:
     while isinstance(made, partial):
         made = cast("partial[object]", made).func
     if not isinstance(made, SagaMeta):
-        made = type(cast("object", factory()))
+        one, other = cast("object", factory()), cast("object", factory())
+        if one is other:
+            raise TypeError(
+                f"Engine(sagas=[{factory!r}]): this factory gives the same instance each time, but each execution of a "
+                f"step has one of its own; make it anew, as in lambda: {type(one).__name__}(...)"
+            )
+        made = type(one)
     if not issubclass(made, Saga):
         raise TypeError(
             f"Engine(sagas=[{factory!r}]): neither a saga class nor a factory of one; write OrderSaga, "

@@ -7,7 +7,7 @@ import logging
 
 from ..ports import Outcome, Store, Transition
 
-logger = logging.getLogger("sagaflow.committer")
+logger: logging.Logger = logging.getLogger("sagaflow.committer")
 
 _LARGEST = 200  # transitions in one batch
 

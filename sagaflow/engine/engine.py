@@ -38,7 +38,7 @@ from .urls import default_codec, open_broker, open_store
 from .watcher import Watcher
 from .worker import Worker
 
-logger = logging.getLogger("sagaflow.engine")
+logger: logging.Logger = logging.getLogger("sagaflow.engine")
 
 C = TypeVar("C")
 

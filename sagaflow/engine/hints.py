@@ -9,7 +9,7 @@ from ..errors import BrokerUnavailable
 from ..ports import Broker, Hint, Lane
 from ..throttle import Throttle
 
-logger = logging.getLogger("sagaflow.hints")
+logger: logging.Logger = logging.getLogger("sagaflow.hints")
 
 
 class Hints:

@@ -22,7 +22,7 @@ from ..ports.clock import Clock
 from ..throttle import Throttle
 from .settings import Settings
 
-logger = logging.getLogger("sagaflow.liveness")
+logger: logging.Logger = logging.getLogger("sagaflow.liveness")
 
 _LAG = 2.0  # seconds for which the event loop may be silent before its stack is logged
 _FRAMES = 10  # of that stack, the innermost: what lies further out is the event loop itself
@@ -69,7 +69,7 @@ class Liveness:
         self._confirmed = asyncio.Event()
         self._asked_at: float | None = None  # when the loop was asked for a sign of life that it has not given yet
         self._lag_reported = False
-        self.incarnation = str(ULID())
+        self.incarnation: str = str(ULID())
         self.ended: asyncio.Future[None]
         """Done when the beat has ended: with an exception, if that was not asked for. Set by ``start``."""
 

@@ -28,7 +28,7 @@ from .binding import Binding
 if TYPE_CHECKING:
     from .worker import Worker
 
-logger = logging.getLogger("sagaflow.worker")
+logger: logging.Logger = logging.getLogger("sagaflow.worker")
 
 RESERVE = 64 * 1024
 """Characters of a document that outputs may not take, so that undoing can always be recorded."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..errors import StoreUnavailable
 from ..ports import Store, Stored
 
-logger = logging.getLogger("sagaflow.store")
+logger: logging.Logger = logging.getLogger("sagaflow.store")
 
 
 async def load_readable(store: Store, saga_ids: Sequence[str]) -> list[Stored]:

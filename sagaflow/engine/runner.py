@@ -21,7 +21,7 @@ from ..record import StepError
 from .binding import Binding
 from .settings import Settings
 
-logger = logging.getLogger("sagaflow.step")
+logger: logging.Logger = logging.getLogger("sagaflow.step")
 
 _MESSAGE_LIMIT = 1_000
 _TRACEBACK_LIMIT = 4_000

@@ -13,7 +13,7 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.taken = 0
+        self.taken: int = 0
         self._changed = asyncio.Event()
 
     @property

@@ -14,7 +14,7 @@ from .reading import load_readable
 from .settings import Settings
 from .worker import Worker
 
-logger = logging.getLogger("sagaflow.sweeper")
+logger: logging.Logger = logging.getLogger("sagaflow.sweeper")
 
 _LIMIT = 200  # sagas a sweep
 _LONGEST = 300.0  # seconds between two dispatches of a saga that nobody takes up

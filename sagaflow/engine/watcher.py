@@ -13,7 +13,7 @@ from ..throttle import Throttle
 from .reading import load_readable
 from .settings import Settings
 
-logger = logging.getLogger("sagaflow.watcher")
+logger: logging.Logger = logging.getLogger("sagaflow.watcher")
 
 _BATCH = 500
 

@@ -26,7 +26,7 @@ from .settings import Settings
 from .slots import Slots
 from .watcher import Watcher
 
-logger = logging.getLogger("sagaflow.worker")
+logger: logging.Logger = logging.getLogger("sagaflow.worker")
 
 
 @dataclass(slots=True)
@@ -61,16 +61,16 @@ class Worker:
         runner: Runner,
     ) -> None:
         self.store = store
-        self.hints = Hints(broker)
+        self.hints: Hints = Hints(broker)
         self._broker = broker
         self.bindings = bindings
-        self.lanes = frozenset(lanes)
+        self.lanes: frozenset[Lane] = frozenset(lanes)
         self.clock = clock
         self.settings = settings
         self.watcher = watcher
         self.runner = runner
-        self.slots = Slots(settings.concurrency)
-        self.throttle = Throttle(logger)
+        self.slots: Slots = Slots(settings.concurrency)
+        self.throttle: Throttle = Throttle(logger)
         self._committer = Committer(store)
         self._liveness = liveness
         self._mailboxes: dict[str, Mailbox] = {}

@@ -232,8 +232,11 @@ def test_wrong_arguments_of_an_engine_are_refused_with_the_remedy() -> None:
         Engine([Other], store="memory://", queues=["nowhere"])
     with pytest.raises(ConfigurationError, match="write one of 'all'"):
         Engine([Other], store="memory://", work="everything")  # type: ignore[arg-type]  # that is the point
+    shared = Other()
+    with pytest.raises(TypeError, match="the same instance each time"):
+        Engine([lambda: shared], store="memory://")
     with pytest.raises(TypeError, match="neither a saga class nor a factory"):
-        Engine([lambda: 7], store="memory://")  # type: ignore[list-item,return-value]  # likewise
+        Engine([object], store="memory://")  # type: ignore[list-item]  # likewise
 
 
 async def test_run_works_until_sigterm_and_drains(stack: Stack) -> None:
