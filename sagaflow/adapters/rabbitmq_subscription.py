@@ -23,6 +23,7 @@ from pamqp.commands import Basic
 
 from ..errors import BrokerUnavailable, ConfigurationError
 from ..ports.broker import Hint, Lane
+from ..tasks import end
 from ..throttle import Throttle
 from . import rabbitmq_wire as wire
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session
@@ -130,9 +131,7 @@ class RabbitSubscription:
             keeper = self._keeper
             if keeper is not None:
                 _, left = await asyncio.wait({keeper}, timeout=CLOSE_TIMEOUT)
-                if left:
-                    keeper.cancel()
-                    await asyncio.wait(left)
+                await end(left, seconds=CLOSE_TIMEOUT)
         if not self._unsettled:
             await self.shut()
 
@@ -143,10 +142,7 @@ class RabbitSubscription:
         tasks = set(self._burials)
         if self._keeper is not None:
             tasks.add(self._keeper)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(tasks, seconds=CLOSE_TIMEOUT)
         await self._link.close()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -23,6 +23,7 @@ from ..core.state import Direction, SagaState, SagaStatus
 from ..core.work import open_work
 from ..errors import PayloadTooLarge, StoreUnavailable
 from ..ports import Delivery, Lane, Outcome, Stored, Transition
+from ..tasks import is_cancelled
 from .binding import Binding
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Mailbox:
     async def _turn_until_quiet(self) -> None:
         wait = _BACKOFF[0]
         try:
-            while not self._quiet:
+            while not self._quiet and not is_cancelled():
                 self._quiet = True
                 if await self._turn_safely():
                     wait = _BACKOFF[0]

@@ -9,6 +9,7 @@ from random import Random
 from ..core.work import open_work
 from ..errors import StoreUnavailable
 from ..ports import Due, Lane, Store, Stored
+from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .reading import load_readable
 from .settings import Settings
@@ -34,7 +35,7 @@ class Sweeper:
 
     async def run(self) -> None:
         sweeps = 0
-        while True:
+        while not is_cancelled():
             try:
                 found = await self.sweep()
                 if sweeps % _SETTLE_EVERY == 0:
@@ -43,7 +44,7 @@ class Sweeper:
                 self._throttle.warning("sweep", "cannot look for sagas that are due: %s", error)
                 found = 0
             sweeps += 1
-            if found < _LIMIT:
+            if found < _LIMIT and not is_cancelled():
                 await asyncio.sleep(self._settings.sweep_every.total_seconds() * self._random.uniform(0.5, 1.5))
 
     async def sweep(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from ..core.state import SagaState
 from ..errors import NoEngine, SagaNotFound, StoreUnavailable
 from ..ports import Store, Stored
+from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .reading import load_readable
 from .settings import Settings
@@ -92,7 +93,7 @@ class Watcher:
 
     async def run(self) -> None:
         """Ask the store, for as long as somebody watches."""
-        while True:
+        while not is_cancelled():
             await self._watched.wait()
             await asyncio.sleep(self._pause)
             if not self._watches:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .. import tasks
 from ..core.events import Ended, Event, Fate, Released, Succeeded, WorkerLost
 from ..core.state import Direction, SagaState
 from ..core.work import next_due
@@ -27,6 +28,9 @@ from .slots import Slots
 from .watcher import Watcher
 
 logger: logging.Logger = logging.getLogger("sagaflow.worker")
+
+
+_LAST_CALL = 3.0  # seconds for tasks that have had all the time there was
 
 
 @dataclass(slots=True)
@@ -86,7 +90,7 @@ class Worker:
         """Take hints for as long as there are free slots."""
         subscription = await self._broker.subscribe(sorted(self.lanes, key=repr), prefetch=self.settings.concurrency)
         try:
-            while True:
+            while not tasks.is_cancelled():
                 await self.slots.wait()
                 await asyncio.sleep(max(0.0, self._calm_until - self.clock.monotonic()))
                 await self._liveness.assured(self.owner)
@@ -119,9 +123,8 @@ class Worker:
         end = self.clock.monotonic() + self.settings.death_after.total_seconds()
         while self._tasks and (left := end - self.clock.monotonic()) > 0:
             await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in await tasks.end(self._tasks, seconds=_LAST_CALL):
+            logger.error("%s does not let itself be ended, and is left behind", task.get_name())
 
     @property
     def owner(self) -> str:

@@ -191,6 +191,60 @@ class Failing(MemoryStore):
         return await super().orphans(limit, fingerprints)
 
 
+class Swallowing(MemoryStore):
+    """A store whose driver swallows a cancellation, as ``asyncio.wait_for`` can before Python 3.12."""
+
+    asked = 0
+
+    async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
+        self.asked += 1
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            return []
+        return await super().due(now, limit, fingerprints)
+
+
+async def test_an_engine_closes_though_its_driver_swallows_the_cancellation(lines: list[str]) -> None:
+    store = Swallowing()
+    engine = engine_on(store, lines)
+    await engine.open()
+    await until(lambda: store.asked)
+    async with asyncio.timeout(5):
+        await engine.close()
+
+
+class Stubborn(Saga[int]):
+    begun: ClassVar[asyncio.Event]
+    released: ClassVar[asyncio.Event]
+
+    @step
+    async def wait(self, number: int) -> None:
+        self.begun.set()
+        while not self.released.is_set():
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                continue
+
+
+async def test_a_handler_that_never_ends_is_left_behind_and_keeps_no_engine_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Stubborn.begun, Stubborn.released = asyncio.Event(), asyncio.Event()
+    hasty = Settings(
+        grace=timedelta(0), beat_every=timedelta(milliseconds=100), death_after=timedelta(milliseconds=300)
+    )
+    engine = Engine([Stubborn], store="memory://", broker="memory://", settings=hasty)
+    await engine.open()
+    await engine.start(Stubborn, 1)
+    await Stubborn.begun.wait()
+    async with asyncio.timeout(10):
+        await engine.close()
+    assert "does not let itself be ended" in caplog.text
+    Stubborn.released.set()
+
+
 @dataclass
 class Breaking(Saga[int]):
     """Breaks its store while it runs, so that its own outcome cannot be kept at first."""
