@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean servers
+.PHONY: help demo test check properties bench format clean servers
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.library  ## run examples/order_saga.py with the library alone: no servers needed
 	$(BIN)/python examples/order_saga.py
@@ -25,6 +25,10 @@ check: $(VENV)/.development  ## check style, formatting, types and layers
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+properties: $(VENV)/.development  ## generate thousands of runs, and explore all small sagas (about an hour)
+	SAGAFLOW_PROFILE=long $(BIN)/python -m pytest -s tests/properties/test_decide.py \
+		tests/properties/test_mutations.py tests/protocol/test_small_sagas.py $(ARGS)
 
 bench: $(VENV)/.development servers  ## measure sagas per second on each kind of store and broker (about a minute)
 	$(BIN)/python -m benchmarks.throughput

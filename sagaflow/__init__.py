@@ -3,13 +3,14 @@
 >>> from sagaflow import Engine, Saga, step
 """
 
-from .core.definition import SagaDefinition, StepDefinition
+from .core.definition import SagaDefinition, StepDefinition, StepKind
 from .core.retry import Retry
 from .core.state import SagaStatus, StepStatus
+from .dynamic import StepSpec
 from .engine.answer import Answer, Verdict
 from .engine.engine import Engine
 from .engine.handle import SagaHandle
-from .engine.reports import Health, SagaPage
+from .engine.reports import Health, SagaPage, Stranded
 from .engine.settings import Settings
 from .errors import (
     Abort,
@@ -28,24 +29,33 @@ from .errors import (
     SagaFlowError,
     SagaNotCompleted,
     SagaNotFound,
+    StepCancelled,
     StoreUnavailable,
     Unroutable,
 )
-from .record import SagaRecord, StepError, StepRecord
-from .saga import DefinitionWarning, Saga, Step, StepRef, step
+from .probing import Happened, NotHappened, StillUnknown
+from .record import ActRecord, SagaRecord
+from .saga import DefinitionWarning, Saga
+from .step_record import StepError, StepRecord
+from .steps import ChildStep, EachStep, Step, StepRef, WaitStep, step
 
 __all__ = [
     "Abort",
+    "ActRecord",
     "Answer",
     "BrokerUnavailable",
+    "ChildStep",
     "ConfigurationError",
     "DefinitionError",
     "DefinitionWarning",
+    "EachStep",
     "Engine",
     "Fault",
+    "Happened",
     "Health",
     "InboxFull",
     "NoEngine",
+    "NotHappened",
     "PayloadError",
     "PayloadTooLarge",
     "Retry",
@@ -64,13 +74,19 @@ __all__ = [
     "SagaStatus",
     "Settings",
     "Step",
+    "StepCancelled",
     "StepDefinition",
     "StepError",
+    "StepKind",
     "StepRecord",
     "StepRef",
+    "StepSpec",
     "StepStatus",
+    "StillUnknown",
     "StoreUnavailable",
+    "Stranded",
     "Unroutable",
     "Verdict",
+    "WaitStep",
     "step",
 ]

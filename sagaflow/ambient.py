@@ -12,7 +12,7 @@ import asyncio
 import threading
 import weakref
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .errors import NoEngine
@@ -37,7 +37,14 @@ class AmbientEngine(Protocol):
         ...
 
     async def start(
-        self, saga: type[Saga[C]], context: C, /, *, id: str | None = None, at: datetime | None = None
+        self,
+        saga: type[Saga[C]],
+        context: C,
+        /,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
     ) -> SagaHandle[C]:
         """Start one saga."""
         ...

@@ -19,6 +19,7 @@
         └── Unroutable           ... it has no queue for the message
 
     Abort, RetryLater            raised by steps, to say how an attempt ended
+    StepCancelled                raised in steps, by self.heartbeat(): the attempt is not wanted any more
 """
 
 from __future__ import annotations
@@ -83,13 +84,15 @@ class SagaNotFound(SagaFlowError, LookupError):
 
 
 class SagaExists(SagaFlowError):
-    """The id was used before, for another saga class or with another context."""
+    """The id was used before, for another saga class or with another context, or for a saga that was forgotten."""
 
-    def __init__(self, saga_id: str, difference: str) -> None:
+    def __init__(self, saga_id: str, difference: str, *, is_forgotten: bool = False) -> None:
         self.saga_id = saga_id
+        otherwise = "" if is_forgotten else ", or start with the same saga and context to get the one that exists"
+        exists = "existed" if is_forgotten else "exists already"
         super().__init__(
-            f"Saga {saga_id!r} exists already, {difference}. An id names one transaction for ever: use a new id for "
-            f"a new transaction, or start with the same saga and context to get the one that exists."
+            f"Saga {saga_id!r} {exists}, {difference}. An id names one transaction for ever: use a new id for a new "
+            f"transaction{otherwise}."
         )
 
 
@@ -173,6 +176,13 @@ class RetryLater(Exception):
             raise ValueError(f"RetryLater({after}): a wait is not negative")
         self.after = after
         super().__init__(message or f"try again after {after}")
+
+
+class StepCancelled(Exception):
+    """Raised by ``self.heartbeat()``: the saga has turned back, and this attempt is not wanted any more.
+
+    Let it pass: what the attempt did until now is compensated.
+    """
 
 
 def near(word: str, words: Iterable[str], otherwise: str = "") -> str:

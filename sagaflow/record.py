@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar, overload
 
 from msgspec import Struct
 
-from .core.definition import StepDefinition
-from .core.events import Fate
-from .core.state import SagaState, SagaStatus, StepState, StepStatus, Track
+from .core.state import LockStatus, SagaState, SagaStatus, StepState, StepStatus
 from .core.typecheck import SagaTypes
-from .errors import near
-from .execution import step_key
+from .core.unfold import element_name, unfold
+from .errors import PayloadError, near
 from .ports import Codec
-from .saga import StepRef
+from .step_record import Lazy, StepError, StepRecord, time_or_none, utc
+from .steps import StepRef, former_names
 
 C = TypeVar("C")  # the context
 T = TypeVar("T")  # a default of the caller's
@@ -26,46 +25,22 @@ V = TypeVar("V")  # a step's output
 _MISSING: Final[Any] = object()
 
 
-class StepError(Struct, frozen=True):
-    """What is kept of an exception. Its texts come from the step, and can hold customers' data.
+class ActRecord(Struct, frozen=True):
+    """What a person did to a saga.
 
     Attributes:
-        type: the exception's class, with its module.
-        message: what it said.
-        traceback: where it came from.
+        what: the act, in words.
+        at: when.
+        by: who.
+        reason: why.
+        step: to which step; None if to the whole saga.
     """
 
-    type: str
-    message: str
-    traceback: str = ""
-
-
-class _Lazy(Mapping[str, V], Generic[V]):
-    """Values by name, each made when it is first asked for. What they are is never shown."""
-
-    def __init__(self, names: Iterable[str], make: Callable[[str], V]) -> None:
-        self._names = tuple(names)
-        self._make = make
-        self._made: dict[str, V] = {}
-
-    def __getitem__(self, name: str) -> V:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names  # without making the value, which may be unreadable
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        return f"<{', '.join(self._names) or 'nothing'}>"
+    what: str
+    at: datetime
+    by: str
+    reason: str
+    step: str | None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -84,6 +59,7 @@ class SagaRecord(Generic[C]):
     _state: SagaState
     _codec: Codec
     _types: SagaTypes | None  # None: a saga that this process does not know; its payloads are plain values
+    _family: Family = field(default_factory=dict[str, "SagaRecord[Any]"])
 
     def __repr__(self) -> str:
         return f"<SagaRecord of {self.name} {self.id!r}: {self.status}, revision {self.revision}>"
@@ -106,7 +82,7 @@ class SagaRecord(Generic[C]):
     @property
     def reason(self) -> str | None:
         """Why it is compensating, compensated or failed."""
-        return self._state.reason
+        return self._state.why
 
     @property
     def revision(self) -> int:
@@ -141,27 +117,83 @@ class SagaRecord(Generic[C]):
     @property
     def created_at(self) -> datetime:
         """When it was started, by the store's clock; UTC, as all times here."""
-        return _time(self._state.created_at)
+        return utc(self._state.created_at)
 
     @property
     def updated_at(self) -> datetime:
         """When it changed last."""
-        return _time(self._state.updated_at)
+        return utc(self._state.updated_at)
 
     @property
     def completed_at(self) -> datetime | None:
         """When it came to its end."""
-        return _time_or_none(self._state.completed_at)
+        return time_or_none(self._state.completed_at)
 
     @property
     def start_at(self) -> datetime | None:
         """When it begins, if that was put off."""
-        return _time_or_none(self._state.start_at)
+        return time_or_none(self._state.start_at)
 
     @property
     def deadline_at(self) -> datetime | None:
         """When it is compensated unless it has ended."""
-        return _time_or_none(self._state.deadline_at)
+        return time_or_none(self._state.deadline_at)
+
+    @property
+    def compensation_deadline_at(self) -> datetime | None:
+        """Until when it may compensate, if it does and there is a limit."""
+        return time_or_none(self._state.undo_deadline_at)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it is forgotten."""
+        return time_or_none(self._state.expire_at)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing of it is begun until somebody resumes it."""
+        return self._state.paused
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether its pivot has begun: it can only go forward."""
+        return self._state.committed
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a deadline has passed that could change nothing any more."""
+        return self._state.overdue
+
+    @property
+    def parent_id(self) -> str | None:
+        """The saga that started it, in a step; None if nobody did."""
+        return self._state.parent.saga_id if self._state.parent is not None else None
+
+    @property
+    def parent_step(self) -> str | None:
+        """The step of its parent that it does."""
+        return self._state.parent.step if self._state.parent is not None else None
+
+    @property
+    def acts(self) -> tuple[ActRecord, ...]:
+        """What people did to it, the oldest first; the latest hundred."""
+        return tuple(ActRecord(act.what, utc(act.at), act.by, act.reason, act.step) for act in self._state.acts)
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """In words, what it waits for that is in nobody's hands here: a lock, a child saga, the outside, a person."""
+        found: list[str] = ["somebody to resume it"] if self.is_paused else []
+        found += [
+            f"lock {key!r}, held by saga {lock.holder!r}" if lock.holder else f"lock {key!r}"
+            for key, lock in self._state.locks.items()
+            if lock.status is LockStatus.WANTED and not self.is_terminal
+        ]
+        return (*found, *(step.waits_for for step in self.steps.values() if step.waits_for))
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """The keys of the locks that it has."""
+        return tuple(key for key, lock in self._state.locks.items() if lock.status is LockStatus.HELD)
 
     @cached_property
     def context(self) -> C:
@@ -176,10 +208,10 @@ class SagaRecord(Generic[C]):
     @cached_property
     def steps(self) -> Mapping[str, StepRecord]:
         """Its steps, in the order of their declaration."""
-        declared = {step.name: step for step in self._types.definition} if self._types else {}
+        declared = {step.name: step for step in unfold(self._types.definition, self._state)} if self._types else {}
         known = [name for name in declared if name in self._state.steps]
         others = [name for name in self._state.steps if name not in declared]
-        return _Lazy(
+        return Lazy(
             [*known, *others],
             lambda name: StepRecord(self, name, self._state.steps[name], declared.get(name)),
         )
@@ -191,8 +223,26 @@ class SagaRecord(Generic[C]):
         Raises:
             PayloadError: from looking up an output that cannot be read.
         """
-        names = [name for name in self.steps if self._state.steps[name].output is not None]
-        return _Lazy(names, lambda name: self.decode_output(name, str(self._state.steps[name].output)))
+        return Lazy([name for name in self.steps if self._has_output(self._state.steps[name])], self._output_of)
+
+    @staticmethod
+    def _has_output(step: StepState) -> bool:
+        return step.output is not None or (step.size is not None and step.status is StepStatus.COMPLETED)
+
+    def _output_of(self, name: str) -> object:
+        step = self._state.steps[name]
+        if step.size is not None:
+            return [self._output_of(element_name(name, index)) for index in range(step.size)]
+        if step.child is not None and step.output is not None:
+            return self._child(step.output)
+        if step.output is None:
+            return None  # an element that an operator has left out
+        return self.decode_output(name, step.output)
+
+    def _child(self, saga_id: str) -> SagaRecord[Any]:
+        if saga_id not in self._family:
+            raise PayloadError(f"{self!r}: its child saga {saga_id!r} is not in the store any more")
+        return self._family[saga_id]
 
     @overload
     def output(self, step: StepRef[V], /) -> V: ...
@@ -209,8 +259,9 @@ class SagaRecord(Generic[C]):
             LookupError: it has none, or not yet, and there is no ``default``; or the saga has no such step.
             PayloadError: it cannot be read.
         """
-        if step.name in self.outputs:
-            return self.outputs[step.name]
+        for name in (step.name, *former_names(step)):
+            if name in self.outputs:
+                return self.outputs[name]
         if step.name not in self.steps:
             raise LookupError(f"{self!r} has no step {step.name!r}. {near(step.name, self.steps)}")
         if default is not _MISSING:
@@ -236,7 +287,11 @@ class SagaRecord(Generic[C]):
 
     def decode_output(self, step: str, payload: str) -> object:
         """A payload, read as what the step yields."""
-        value: object = self._codec.decode(payload, self._types.outputs.get(step, Any) if self._types else Any)
+        kind: Any = Any
+        if self._types is not None:
+            name, is_element = step.partition("[")[:2]
+            kind = (self._types.returns if is_element else self._types.outputs).get(name, Any)
+        value: object = self._codec.decode(payload, kind)
         return value
 
     def decode_error(self, payload: str | None) -> StepError | None:
@@ -247,152 +302,5 @@ class SagaRecord(Generic[C]):
         return error
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class StepRecord:
-    """One step of a saga at one moment."""
-
-    _saga: SagaRecord[Any]
-    _name: str
-    _state: StepState
-    _declared: StepDefinition | None
-
-    def __repr__(self) -> str:
-        return f"<StepRecord {self.name} of saga {self._saga.id!r}: {self.status}>"
-
-    @property
-    def id(self) -> str:
-        """Its key for the outside: ``self.step_key`` in the step."""
-        return step_key(self._saga.id, self._name)
-
-    @property
-    def name(self) -> str:
-        """Unique in its saga."""
-        return self._name
-
-    @property
-    def action(self) -> str:
-        """The method that does it."""
-        return self._declared.action if self._declared else self._name
-
-    @property
-    def compensation(self) -> str | None:
-        """The method that undoes it; None if there is none, or if this process does not know the saga."""
-        return self._declared.compensation if self._declared else None
-
-    @property
-    def status(self) -> StepStatus:
-        """Where it stands."""
-        return self._state.status
-
-    @cached_property
-    def input(self) -> Mapping[str, object]:
-        """The outputs of earlier steps that it takes, as far as they are there.
-
-        Raises:
-            PayloadError: from looking up an output that cannot be read.
-        """
-        wanted = self._declared.inputs if self._declared else ()
-        outputs = self._saga.outputs
-        return _Lazy([name for name in wanted if name in outputs], outputs.__getitem__)
-
-    @property
-    def output(self) -> object:
-        """What it returned; None too if there is nothing yet, or never will be.
-
-        Raises:
-            PayloadError: it cannot be read.
-        """
-        return self._saga.outputs.get(self._name)
-
-    @cached_property
-    def late_outputs(self) -> tuple[object, ...]:
-        """What attempts returned after they had been given up.
-
-        Raises:
-            PayloadError: one cannot be read.
-        """
-        return tuple(self._saga.decode_output(self._name, payload) for payload in self._state.late)
-
-    @property
-    def attempts(self) -> int:
-        """How many attempts there were to do it."""
-        return self._state.forward.attempt
-
-    @property
-    def compensation_attempts(self) -> int:
-        """How many attempts there were to undo it."""
-        return self._state.undo.attempt
-
-    @property
-    def reason(self) -> str | None:
-        """Why the latest attempt did not succeed, in one word."""
-        return self._state.forward.reason
-
-    @property
-    def compensation_reason(self) -> str | None:
-        """Why the latest attempt to undo it did not succeed, in one word."""
-        return self._state.undo.reason
-
-    @property
-    def error(self) -> StepError | None:
-        """The latest error of its attempts.
-
-        Raises:
-            PayloadError: it cannot be read.
-        """
-        return self._saga.decode_error(self._state.forward.last_error)
-
-    @property
-    def first_error(self) -> StepError | None:
-        """The first error of its attempts.
-
-        Raises:
-            PayloadError: it cannot be read.
-        """
-        return self._saga.decode_error(self._state.forward.first_error)
-
-    @property
-    def compensation_error(self) -> StepError | None:
-        """The latest error of the attempts to undo it.
-
-        Raises:
-            PayloadError: it cannot be read.
-        """
-        return self._saga.decode_error(self._state.undo.last_error)
-
-    @property
-    def executed_at(self) -> datetime | None:
-        """When its latest attempt began."""
-        return _time_or_none(self._state.forward.started_at)
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When its latest attempt ended."""
-        return _time_or_none(self._state.forward.ended_at)
-
-    @property
-    def compensated_at(self) -> datetime | None:
-        """When it was undone."""
-        return _time_or_none(self._state.undo.ended_at) if self._state.undone else None
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it came to an end with an error, whatever was done about that since."""
-        track = self._state.forward
-        is_over = track.claim is None and track.due is None
-        return is_over and track.first_error is not None and self._state.output is None
-
-    @property
-    def was_stopped(self) -> bool:
-        """Whether it had attempts left when it came to its end."""
-        track: Track = self._state.forward
-        left = self._declared is not None and track.tries < self._declared.retry.attempts
-        return left and track.reason == Fate.RETRYABLE
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _time_or_none(seconds: float | None) -> datetime | None:
-    return None if seconds is None else _time(seconds)
+Family = Mapping[str, SagaRecord[Any]]
+"""The records of child sagas, theirs included, by id."""

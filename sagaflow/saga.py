@@ -1,24 +1,12 @@
-"""The syntax of sagas: ``Saga``, its thin metaclass, ``@step``, and what that leaves in the class."""
+"""The syntax of sagas: ``Saga``, and its thin metaclass; ``@step`` is in ``steps``."""
 
 from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    ParamSpec,
-    Self,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .ambient import current_engine
 from .core.annotations import hints_of
@@ -39,119 +27,40 @@ from .core.retry import Retry
 from .core.source import Source
 from .core.typecheck import SagaTypes
 from .execution import Execution, Outcome, execution_of, reattach
+from .steps import (
+    ChildStep,
+    CommonOptions,
+    EachOptions,
+    EachStep,
+    Step,
+    StepOptions,
+    StepRef,
+    WaitOptions,
+    WaitStep,
+    step,
+)
 
 if TYPE_CHECKING:
     from .engine.handle import SagaHandle
 
-__all__ = ["DefinitionWarning", "Saga", "SagaMeta", "SagaTypes", "Step", "StepOptions", "StepRef", "step"]
+__all__ = [
+    "ChildStep",
+    "CommonOptions",
+    "DefinitionWarning",
+    "EachOptions",
+    "EachStep",
+    "Saga",
+    "SagaMeta",
+    "SagaTypes",
+    "Step",
+    "StepOptions",
+    "StepRef",
+    "WaitOptions",
+    "WaitStep",
+    "step",
+]
 
 C = TypeVar("C")  # a saga's context; invariant, so that start(AnotherContext()) is refused
-O_ = TypeVar("O_")  # a step's output, as later steps and the caller see it; invariant
-P = ParamSpec("P")  # a step's parameters after self, with their names
-R = TypeVar("R")  # what a step's method returns
-U = TypeVar("U")  # what a compensation takes as its step's output
-
-Undo = Coroutine[Any, Any, None]
-"""What a compensation returns when it is called."""
-
-
-# ---------------------------------------------------------------------------------------- steps
-
-
-class StepRef(Declaration, Generic[O_]):
-    """A step, known by what it yields: for ``after=``, and for ``record.output(OrderSaga.charge)``."""
-
-
-class Step(StepRef[R], Generic[P, R]):
-    """``OrderSaga.charge`` is the step; ``OrderSaga(shop).charge(...)`` calls its method, as in a unit test."""
-
-    @overload
-    def __get__(self, obj: None, owner: type[Any], /) -> Self: ...
-    @overload
-    def __get__(self, obj: object, owner: type[Any], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, obj: object | None, owner: type[Any], /) -> Any:
-        return self if obj is None else self.fn.__get__(obj, owner)
-
-
-class StepOptions(TypedDict, total=False):
-    """The options that every step takes, besides ``compensate=``.
-
-    Attributes:
-        after: the steps that it waits for; without it, all that stand above it but its own parallel group.
-        parallel: the name that neighbours share which run side by side.
-        retry: when it is tried again; without it, as its saga says.
-        compensation_retry: when its compensation is tried again.
-        timeout: how long one attempt may take, in either direction; without it, for ever.
-        abort_on: exception types that mean: nothing happened, do not try again.
-        queue: the logical queue whose workers run it.
-    """
-
-    after: StepRef[Any] | str | Sequence[StepRef[Any] | str]
-    parallel: str
-    retry: Retry
-    compensation_retry: Retry
-    timeout: timedelta | None
-    abort_on: tuple[type[Exception], ...]
-    queue: str
-
-
-if TYPE_CHECKING:  # what the forms of step() return, for checkers; really it is a partial
-
-    class _Plain:
-        """``@step(...)`` without a compensation, or with one that the step's output need not fit."""
-
-        def __call__(self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Step[P, R]:
-            raise NotImplementedError
-
-    class _Undoable(Generic[U]):
-        """``@step(compensate=function)``: the step must yield what the function takes, less its None."""
-
-        @overload
-        def __call__(
-            self: _Undoable[R | None], fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
-        ) -> Step[P, R]: ...
-        @overload
-        def __call__(
-            self: _Undoable[R], fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
-        ) -> Step[P, R]: ...
-        def __call__(self, fn: Any, /) -> Any:
-            raise NotImplementedError
-
-
-@overload
-def step(fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
-@overload
-def step(*, compensate: str | Callable[[Any, Any], Undo] | None = ..., **options: Unpack[StepOptions]) -> _Plain: ...
-@overload
-def step(*, compensate: Callable[[Any, Any, U], Undo], **options: Unpack[StepOptions]) -> _Undoable[U]: ...
-def step(fn: Any = None, /, **options: Any) -> Any:
-    """Declare an async method of a saga to be one of its steps.
-
-    Args:
-        fn: the method; its first parameter after ``self`` is the context, the others are called like the earlier
-            steps whose outputs they take.
-        compensate: the method that undoes it, or its name. It is called with the context, or with the context and
-            the output, which is None if the outcome is not known.
-        options: see ``StepOptions``. A wrong one is a fault of the class, found together with all others.
-
-    Raises:
-        TypeError: something that is no method was given by position.
-
-    Example:
-        >>> class Greet(Saga[str]):
-        ...     @step(compensate="apologise", retry=Retry(attempts=5))
-        ...     async def greet(self, name: str) -> str:
-        ...         return f"Hello {name}"
-        ...
-        ...     async def apologise(self, name: str, greeting: str | None) -> None: ...
-        >>> [step.compensation for step in Greet.definition]
-        ['apologise']
-    """
-    if fn is None:
-        return partial(Step[Any, Any], options=options)
-    if not (callable(fn) or isinstance(fn, staticmethod | classmethod | Declaration)):
-        raise TypeError(f"@step({fn!r}): options are given by name, as in @step(compensate={fn!r})")
-    return Step[Any, Any](fn, options)
 
 
 # ---------------------------------------------------------------------------------------- the metaclass
@@ -185,6 +94,9 @@ class SagaMeta(ABCMeta):
             retry: Retry = ...,
             compensation_retry: Retry = ...,
             deadline: timedelta | None = ...,
+            compensation_deadline: timedelta | None = ...,
+            lock: str | Callable[[Any], str] = ...,
+            cancel_siblings: bool = ...,
             queue: str = ...,
         ) -> SagaMeta: ...
     else:
@@ -255,10 +167,18 @@ def _source(cls: SagaMeta, replaced: Sequence[Declaration]) -> Source:
         keywords=_keywords(cls),
         context=bound[Saga][C],
         hints=hints,
+        record=_record_of,
         replaced=replaced,
         annotated=frozenset(annotated_names(cls)),
         reserved=RESERVED,
     )
+
+
+def _record_of(context: Any) -> Any:
+    """The type of the records of sagas with such a context."""
+    from .record import SagaRecord  # noqa: PLC0415  # records know steps, and steps with saga= yield records
+
+    return SagaRecord[context]
 
 
 def _keywords(cls: type) -> dict[str, Any]:
@@ -283,7 +203,7 @@ class Saga(Generic[C], metaclass=SagaMeta):
 
     Subclass it with the type of the context, and declare steps. An instance serves one execution of one step; what it
     was made with (services, clients) are its ordinary attributes. Class keywords: ``name``, ``abstract``, ``retry``,
-    ``compensation_retry``, ``deadline``, ``queue``.
+    ``compensation_retry``, ``deadline``, ``compensation_deadline``, ``lock``, ``cancel_siblings``, ``queue``.
 
     Raises:
         DefinitionError: at the class statement: the class has faults; all of them are in the error.
@@ -302,7 +222,15 @@ class Saga(Generic[C], metaclass=SagaMeta):
     """
 
     @classmethod
-    async def start(cls, context: C, /, *, id: str | None = None, at: datetime | None = None) -> SagaHandle[C]:
+    async def start(
+        cls,
+        context: C,
+        /,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> SagaHandle[C]:
         """Start one saga on the engine that is open here.
 
         Args:
@@ -310,13 +238,14 @@ class Saga(Generic[C], metaclass=SagaMeta):
             id: names this transaction for ever; the same id with an equal context is the same saga. Without it, a
                 new one is made up.
             at: when it begins; an aware datetime. Without it, at once.
+            delay: after which time it begins, in place of ``at``.
 
         Raises:
             NoEngine: no open engine can be meant, or more than one.
             SagaExists: the id is taken by another saga.
             PayloadError: the context is not of its declared type, or cannot be stored.
         """
-        return await current_engine(cls).start(cls, context, id=id, at=at)
+        return await current_engine(cls).start(cls, context, id=id, at=at, delay=delay)
 
     @property
     def execution(self) -> Execution:
@@ -359,6 +288,14 @@ class Saga(Generic[C], metaclass=SagaMeta):
         """When the saga is compensated unless it has ended; None if it has no deadline."""
         return self.execution.deadline
 
+    def heartbeat(self) -> None:
+        """Say "I am alive", in a step with ``heartbeat_timeout=``: from any thread, as often as you like.
+
+        Raises:
+            StepCancelled: the saga has turned back, and this attempt is not wanted any more; let it pass.
+        """
+        self.execution.pulse()
+
     @property
     def step_key(self) -> str:
         """The key of the step, the same in its compensation: how to find what an attempt did. ASCII, at most 59."""
@@ -381,7 +318,5 @@ class Saga(Generic[C], metaclass=SagaMeta):
             super().__setattr__(name, value)
 
 
-_PLANNED = {"heartbeat"}  # sagas that use the name now would break when it comes
-
-RESERVED = frozenset(n for c in (Saga, SagaMeta) for n in vars(c) if not n.startswith("_")) | _PLANNED
+RESERVED = frozenset(n for c in (Saga, SagaMeta) for n in vars(c) if not n.startswith("_"))
 """The names that a saga's members may not have."""

@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..core.state import SagaState, SagaStatus
+from ..core.state import SagaState
 from ..errors import InboxFull
 from ..ports import (
     INBOX_LIMIT,
     Beat,
     Due,
+    Graph,
     Orphan,
     Outcome,
     Page,
@@ -24,10 +25,16 @@ from ..ports import (
     Signal,
     Stored,
     Summary,
+    Ticket,
+    Tombstone,
     Transition,
 )
 from .store_rules import (
+    as_committed,
+    check_graph,
     check_ids,
+    check_names,
+    check_place,
     check_query,
     cursor_after,
     encode_after,
@@ -62,6 +69,14 @@ class _Kept:
 
 
 @dataclass(slots=True)
+class _Buried:
+    """What is left of a saga, and until when."""
+
+    tombstone: Tombstone
+    until: float
+
+
+@dataclass(slots=True)
 class _Worker:
     beats: int = 0
     is_dead: bool = False
@@ -85,8 +100,12 @@ class MemoryStore:
         self._now = now
         self._lock = threading.Lock()
         self._sagas: dict[str, _Kept] = {}
+        self._buried: dict[str, _Buried] = {}
+        self._lines: defaultdict[str, dict[Ticket, None]] = defaultdict(dict)
+        self._graphs: dict[str, Graph] = {}
         # What follows could be computed from the sagas; it spares a look at each of them.
         self._due: dict[str, float] = {}
+        self._expiring: dict[str, float] = {}
         self._claims: defaultdict[str, set[str]] = defaultdict(set)
         self._workers: dict[str, _Worker] = {}
 
@@ -103,7 +122,7 @@ class MemoryStore:
         encode_state(state)  # what other stores could not keep is refused here too
         await _others_first()
         with self._lock:
-            if state.id in self._sagas:
+            if state.id in self._sagas or state.id in self._buried:
                 return False
             self._sagas[state.id] = kept = _Kept(state, wake_at)
             self._index(kept, before=())
@@ -134,12 +153,12 @@ class MemoryStore:
         if encode_after(after) is None:
             return Outcome.CONFLICT
         owners = kept.state.owners
-        kept.state, kept.wake_at, kept.dispatches = after, transition.wake_at, 0
+        kept.state, kept.wake_at, kept.dispatches = as_committed(after), transition.wake_at, 0
         kept.inbox = [waiting for waiting in kept.inbox if waiting.signal.token not in transition.consumed]
         self._index(kept, owners)
         return Outcome.COMMITTED
 
-    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
+    async def post(self, saga_id: str, signal: Signal) -> Posted:
         check_ids((saga_id,))
         encode_request(signal)
         await _others_first()
@@ -150,7 +169,7 @@ class MemoryStore:
             status = kept.state.status
             if any(waiting.signal.token == signal.token for waiting in kept.inbox):
                 return Posted(accepted=True, status=status)
-            if status not in statuses:
+            if signal.request.kind not in kept.state.accepts:
                 return Posted(accepted=False, status=status)
             if len(kept.inbox) >= INBOX_LIMIT:
                 raise InboxFull(saga_id, INBOX_LIMIT)
@@ -223,6 +242,73 @@ class MemoryStore:
                 if (kept := self._sagas.get(saga_id))
             }
 
+    async def queue_up(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+        await _others_first()
+        with self._lock:
+            line = self._lines[key]
+            line.setdefault(ticket)
+            return tuple(line)
+
+    async def leave_queue(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+        await _others_first()
+        with self._lock:
+            line = self._lines.get(key, {})
+            line.pop(ticket, None)
+            if not line:
+                self._lines.pop(key, None)
+            return tuple(line)
+
+    async def queue(self, key: str) -> tuple[Ticket, ...]:
+        check_place(key)
+        await _others_first()
+        with self._lock:
+            return tuple(self._lines.get(key, ()))
+
+    async def keep_graph(self, graph: Graph) -> None:
+        check_graph(graph)
+        await _others_first()
+        with self._lock:
+            self._graphs.setdefault(graph.fingerprint, graph)
+
+    async def graphs(self, sagas: Sequence[str]) -> list[Graph]:
+        check_names(sagas)
+        await _others_first()
+        with self._lock:
+            return [graph for graph in self._graphs.values() if graph.saga in sagas]
+
+    async def expire(self, now: float, limit: int, keep_ids: float) -> int:
+        await _others_first()
+        with self._lock:
+            old = ((buried.until, saga_id) for saga_id, buried in self._buried.items() if buried.until <= now)
+            for _, saga_id in heapq.nsmallest(limit, old):
+                del self._buried[saga_id]
+            expired = (
+                (at, saga_id)
+                for saga_id, at in self._expiring.items()
+                if at <= now and not self._sagas[saga_id].inbox  # what was accepted is not passed over
+            )
+            first = heapq.nsmallest(limit, expired)
+            for _, saga_id in first:
+                self._forget(saga_id, now + keep_ids)
+            return len(first)
+
+    def _forget(self, saga_id: str, until: float) -> None:
+        state = self._sagas.pop(saga_id).state
+        self._due.pop(saga_id, None)
+        self._expiring.pop(saga_id, None)
+        self._claim(saga_id, state.owners, ())
+        if state.named:
+            self._buried[saga_id] = _Buried(Tombstone(state.saga, state.status, state.completed_at), until)
+
+    async def tombstone(self, saga_id: str) -> Tombstone | None:
+        check_ids((saga_id,))
+        await _others_first()
+        with self._lock:
+            buried = self._buried.get(saga_id)
+            return buried.tombstone if buried else None
+
     def heart(self) -> MemoryHeart:
         return MemoryHeart(self._workers, self._lock, self._now)
 
@@ -233,15 +319,21 @@ class MemoryStore:
             self._due.pop(state.id, None)
         else:
             self._due[state.id] = due_at
-        owners = state.owners
-        if owners == before:
+        if state.expire_at is None:
+            self._expiring.pop(state.id, None)
+        else:
+            self._expiring[state.id] = state.expire_at
+        self._claim(state.id, before, state.owners)
+
+    def _claim(self, saga_id: str, before: Sequence[str], after: Sequence[str]) -> None:
+        if after == before:
             return
         for owner in before:
-            self._claims[owner].discard(state.id)
+            self._claims[owner].discard(saga_id)
             if not self._claims[owner]:
                 del self._claims[owner]
-        for owner in owners:
-            self._claims[owner].add(state.id)
+        for owner in after:
+            self._claims[owner].add(saga_id)
 
 
 async def _others_first() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from pymongo import ASCENDING, DESCENDING, MongoClient
@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, InboxFull, PayloadError, PayloadTooLarg
 from ..ports import (
     INBOX_LIMIT,
     Due,
+    Graph,
     Orphan,
     Outcome,
     Page,
@@ -23,8 +24,11 @@ from ..ports import (
     Signal,
     Stored,
     Summary,
+    Ticket,
+    Tombstone,
     Transition,
 )
+from . import mongo_locks, mongo_retention
 from .mongo_calls import answering, is_too_large
 from .mongo_clients import Clients, client_within, clients_of
 from .mongo_documents import (
@@ -39,8 +43,11 @@ from .mongo_documents import (
     to_stored,
     to_update,
 )
+from .mongo_filters import SAGA, accepting, listed, of_fingerprints
 from .mongo_heart import MongoHeart
 from .mongo_schema import (
+    GRAPHS,
+    LOCKS,
     SAGAS,
     WORKERS,
     check_prefix,
@@ -49,8 +56,11 @@ from .mongo_schema import (
     create_indexes,
 )
 from .store_rules import (
+    accepted_by_status,
+    check_graph,
     check_ids,
-    check_query,
+    check_names,
+    check_place,
     cursor_after,
     encode_request,
     log_unstorable,
@@ -116,6 +126,8 @@ class MongoStore:
         self._timeout = timeout
         self._sagas = collection(client, database, prefix + SAGAS)
         self._workers = collection(client, database, prefix + WORKERS)
+        self._lines = collection(client, database, prefix + LOCKS)
+        self._graphs = collection(client, database, prefix + GRAPHS)
 
     @classmethod
     def from_url(
@@ -151,7 +163,7 @@ class MongoStore:
     async def open(self) -> None:
         async with self._answering("open the store"):
             is_replicated = await check_server(self._client, allow_standalone=self._allow_standalone)
-            await create_indexes(self._sagas, self._workers, is_replicated=is_replicated)
+            await create_indexes(self._sagas, self._workers, self._graphs, is_replicated=is_replicated)
 
     async def close(self) -> None:
         if self._owned is not None:
@@ -196,11 +208,11 @@ class MongoStore:
             return Outcome.CONFLICT
         return Outcome.CONFLICT if found is None else Outcome.COMMITTED
 
-    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
+    async def post(self, saga_id: str, signal: Signal) -> Posted:
         check_ids((saga_id,))
         condition = {
             "_id": saga_id,
-            "status": {"$in": [status.value for status in statuses]},
+            **accepting(signal.request.kind),
             "inbox.token": {"$ne": signal.token},
             f"inbox.{INBOX_LIMIT - 1}": {"$exists": False},
         }
@@ -209,33 +221,34 @@ class MongoStore:
             "at": {"$divide": [{"$toLong": "$$NOW"}, 1_000]},  # the server's clock, which only a pipeline can read
             "body": {"$literal": encode_request(signal)},
         }
-        update = [{"$set": {"inbox": {"$concatArrays": ["$inbox", [entry]]}}}]
+        # The server must not delete the saga before the request is taken in.
+        update: list[Document] = [{"$set": {"inbox": {"$concatArrays": ["$inbox", [entry]]}}}, {"$unset": "expires"}]
         async with self._answering("post a request"):
             for _ in range(_POST_TRIES):
                 found = await self._sagas.find_one_and_update(condition, update, projection={"status": 1})
                 if found is not None:
                     return Posted(accepted=True, status=SagaStatus(found["status"]))
-                answer = await self._refusal(saga_id, signal.token, statuses)
+                answer = await self._refusal(saga_id, signal)
                 if answer is not None:
                     return answer
         raise StoreUnavailable(f"The saga {saga_id!r} changes too fast for a request to be posted; try again")
 
-    async def _refusal(self, saga_id: str, token: str, statuses: Sequence[SagaStatus]) -> Posted | None:
+    async def _refusal(self, saga_id: str, signal: Signal) -> Posted | None:
         """Why a request was not posted; None if by now it could be."""
-        found = await self._sagas.find_one({"_id": saga_id}, {"status": 1, "inbox.token": 1})
+        found = await self._sagas.find_one({"_id": saga_id, **SAGA}, {"status": 1, "accepts": 1, "inbox.token": 1})
         if found is None:
             return Posted(accepted=False, status=None)
         status = SagaStatus(found["status"])
-        if any(entry["token"] == token for entry in found["inbox"]):
+        if any(entry["token"] == signal.token for entry in found["inbox"]):
             return Posted(accepted=True, status=status)
-        if status not in statuses:
+        if signal.request.kind not in found.get("accepts", accepted_by_status(status)):
             return Posted(accepted=False, status=status)
         if len(found["inbox"]) >= INBOX_LIMIT:
             raise InboxFull(saga_id, INBOX_LIMIT)
         return None
 
     async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
-        of = _of(fingerprints)
+        of = of_fingerprints(fingerprints)
         async with self._answering("find due sagas"):
             # Two indexes. Of requests, the index's beginning is read without a bound for its values: only then does
             # it give the sagas in its order, so that the longest overdue are found without reading them all.
@@ -275,7 +288,7 @@ class MongoStore:
             if not dead:
                 return []
             documents = (
-                await self._sagas.find({"owners": {"$in": list(dead)}, **_of(fingerprints)}, {"owners": 1})
+                await self._sagas.find({"owners": {"$in": list(dead)}, **of_fingerprints(fingerprints)}, {"owners": 1})
                 .limit(limit)
                 .to_list(limit)
             )
@@ -290,7 +303,7 @@ class MongoStore:
         return [document["_id"] for document in documents]
 
     async def find(self, query: Query) -> Page:
-        condition, size = _condition(query), query.limit + 1
+        condition, size = listed(query), query.limit + 1
         async with self._answering("list sagas"):
             documents = (
                 await self._sagas.find(condition, LISTED)
@@ -307,13 +320,53 @@ class MongoStore:
             document["_id"]: Summary(document["revision"], SagaStatus(document["status"])) for document in documents
         }
 
+    async def queue_up(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+        try:
+            async with self._answering("queue up for a lock"):
+                return await mongo_locks.queue_up(self._lines, key, ticket)
+        except DuplicateKeyError as error:
+            raise StoreUnavailable(f"Too many queue up for {key!r} at once; try again") from error
+
+    async def leave_queue(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+        async with self._answering("leave the line for a lock"):
+            return await mongo_locks.leave(self._lines, key, ticket)
+
+    async def queue(self, key: str) -> tuple[Ticket, ...]:
+        check_place(key)
+        async with self._answering("look at the line for a lock"):
+            return await mongo_locks.line_of(self._lines, key)
+
+    async def keep_graph(self, graph: Graph) -> None:
+        check_graph(graph)
+        document = {"_id": graph.fingerprint, "saga": graph.saga, "body": graph.body}
+        with suppress(DuplicateKeyError):
+            async with self._answering("keep a graph"):
+                await self._graphs.insert_one(document)
+
+    async def graphs(self, sagas: Sequence[str]) -> list[Graph]:
+        check_names(sagas)
+        async with self._answering("load graphs"):
+            documents = await self._graphs.find({"saga": {"$in": list(sagas)}}).to_list(None)
+        return [Graph(document["_id"], document["saga"], document["body"]) for document in documents]
+
+    async def expire(self, now: float, limit: int, keep_ids: float) -> int:
+        async with self._answering("forget sagas"):
+            return await mongo_retention.expire(self._sagas, now, limit, keep_ids)
+
+    async def tombstone(self, saga_id: str) -> Tombstone | None:
+        check_ids((saga_id,))
+        async with self._answering("load a tombstone"):
+            return await mongo_retention.tombstone_of(self._sagas, saga_id)
+
     def heart(self) -> MongoHeart:
         return MongoHeart(self._heart_client, self._database, self._prefix, self._timeout)
 
     async def _by_id(self, saga_ids: Sequence[str], projection: Document | None) -> list[Document]:
         check_ids(saga_ids)
         async with self._answering("load sagas"):
-            return await self._sagas.find({"_id": {"$in": list(saga_ids)}}, projection).to_list(None)
+            return await self._sagas.find({"_id": {"$in": list(saga_ids)}, **SAGA}, projection).to_list(None)
 
     def _answering(self, what: str) -> AbstractAsyncContextManager[None]:
         return answering(what, self._timeout)
@@ -326,30 +379,3 @@ async def _all(*calls: Awaitable[T]) -> list[T]:
         if isinstance(answer, BaseException):
             raise answer
     return cast("list[T]", answers)
-
-
-def _of(fingerprints: Sequence[str] | None) -> Document:
-    """The filter for sagas of these definitions."""
-    return {} if fingerprints is None else {"fingerprint": {"$in": list(fingerprints)}}
-
-
-def _condition(query: Query) -> Document:
-    """The filter for a page of a listing."""
-    start = check_query(query)
-    condition: Document = {}
-    if query.sagas:
-        condition["saga"] = {"$in": list(query.sagas)}
-    if query.statuses:
-        condition["status"] = {"$in": [status.value for status in query.statuses]}
-    if query.created_before is not None:
-        condition["created_at"] = {"$lt": query.created_before}
-    if query.updated_before is not None:
-        condition["updated_at"] = {"$lt": query.updated_before}
-    if start is not None:
-        created_at, saga_id = start
-        # The bound alone is what the index is entered by; the rest settles ties.
-        condition["$and"] = [
-            {"created_at": {"$lte": created_at}},
-            {"$or": [{"created_at": {"$lt": created_at}}, {"_id": {"$lt": saga_id}}]},
-        ]
-    return condition

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 SAGAS: Final = "sagas"
 WORKERS: Final = "workers"
+LOCKS: Final = "locks"
+GRAPHS: Final = "graphs"
 
 _PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 SAGA_INDEXES: Final = (
-    # Only active sagas have these fields, so three of these indexes stay small whatever the archive holds.
+    # Only active sagas have these fields, so the first three indexes stay small whatever the archive holds.
     IndexModel(
         [("wake_at", ASCENDING), ("_id", ASCENDING), ("fingerprint", ASCENDING)],
         name="wake_at",
@@ -39,7 +41,21 @@ SAGA_INDEXES: Final = (
     IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="created"),
     IndexModel([("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="status"),
     IndexModel([("saga", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="saga"),
+    IndexModel([("expire_at", ASCENDING)], name="expire_at", partialFilterExpression={"expire_at": {"$exists": True}}),
+    IndexModel(
+        [("tombstone.until", ASCENDING)],
+        name="tombstone",
+        partialFilterExpression={"tombstone.until": {"$exists": True}},
+    ),
+    # By this one the server deletes documents by itself, within a minute or so of the date in them.
+    IndexModel(
+        [("expires", ASCENDING)],
+        name="expires",
+        expireAfterSeconds=0,
+        partialFilterExpression={"expires": {"$exists": True}},
+    ),
 )
+GRAPH_INDEXES: Final = (IndexModel([("saga", ASCENDING)], name="saga"),)
 WORKER_INDEXES: Final = (IndexModel([("state", ASCENDING), ("dead_at", ASCENDING)], name="state"),)
 
 # By the server's error codes: an index of this name, or of these fields, exists with other options.
@@ -104,7 +120,11 @@ async def check_server(client: AsyncClient, *, allow_standalone: bool) -> bool:
 
 
 async def create_indexes(
-    sagas: AsyncCollection[Document], workers: AsyncCollection[Document], *, is_replicated: bool
+    sagas: AsyncCollection[Document],
+    workers: AsyncCollection[Document],
+    graphs: AsyncCollection[Document],
+    *,
+    is_replicated: bool,
 ) -> None:
     """Create what is missing; safe to do from many processes at once.
 
@@ -113,7 +133,7 @@ async def create_indexes(
     """
     # By default MongoDB waits for every member, also for one that is down.
     options: dict[str, Any] = {"commitQuorum": "majority"} if is_replicated else {}
-    for of, indexes in ((sagas, SAGA_INDEXES), (workers, WORKER_INDEXES)):
+    for of, indexes in ((sagas, SAGA_INDEXES), (workers, WORKER_INDEXES), (graphs, GRAPH_INDEXES)):
         try:
             await of.create_indexes(list(indexes), **options)
         except OperationFailure as error:

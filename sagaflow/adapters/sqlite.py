@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.state import SagaState, SagaStatus
-from ..errors import ConfigurationError, InboxFull, StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
 from ..ports import (
-    INBOX_LIMIT,
     Due,
+    Graph,
     Orphan,
     Outcome,
     Page,
@@ -24,13 +23,30 @@ from ..ports import (
     Signal,
     Stored,
     Summary,
+    Ticket,
+    Tombstone,
     Transition,
 )
 from .sqlite_heart import SQLiteHeart
 from .sqlite_schema import Synchronous, connect, transaction
+from .sqlite_statements import (
+    ORPHANS,
+    commit,
+    defer,
+    expire,
+    inbox_of,
+    insert,
+    line_of,
+    of_fingerprints,
+    post,
+    select_page,
+)
 from .store_rules import (
+    LINE_SHOWN,
+    check_graph,
     check_ids,
-    check_query,
+    check_names,
+    check_place,
     cursor_after,
     decode_signal,
     decode_state,
@@ -40,21 +56,6 @@ from .store_rules import (
 )
 
 T = TypeVar("T")
-
-# Without the order of the tables the planner could go through all claims, live ones included.
-_ORPHANS = """
-    SELECT claims.saga_id, claims.owner
-    FROM workers CROSS JOIN claims ON claims.owner = workers.id CROSS JOIN sagas ON sagas.id = claims.saga_id
-    WHERE workers.dead_at IS NOT NULL AND {of}
-    LIMIT ?
-"""
-
-_COMMIT = """
-    UPDATE sagas
-    SET revision = ?, status = ?, saga = ?, fingerprint = ?, due_at = ?, dispatches = 0,
-        created_at = ?, updated_at = ?, body = ?
-    WHERE id = ? AND revision = ?
-"""
 
 
 class SQLiteStore:
@@ -120,18 +121,7 @@ class SQLiteStore:
 
         def work(connection: sqlite3.Connection) -> bool:
             with transaction(connection, "IMMEDIATE"):
-                inserted = connection.execute(
-                    "INSERT OR IGNORE INTO sagas "
-                    "(id, revision, status, saga, fingerprint, due_at, created_at, updated_at, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(state.id, state.revision, state.status, state.saga, state.fingerprint),
-                        *(wake_at, state.created_at, state.updated_at, body),
-                    ),
-                )
-                if inserted.rowcount == 1:
-                    _claim(connection, state.id, (), state.owners)
-            return inserted.rowcount == 1
+                return insert(connection, state, wake_at, body)
 
         return await self._run(work)
 
@@ -141,7 +131,7 @@ class SQLiteStore:
         def work(connection: sqlite3.Connection) -> list[tuple[str, str, list[tuple[str, str]]]]:
             with transaction(connection, "DEFERRED"):  # a saga and its inbox as they were at one moment
                 return [
-                    (saga_id, body, _inbox(connection, saga_id))
+                    (saga_id, body, inbox_of(connection, saga_id))
                     for saga_id in saga_ids
                     for (body,) in connection.execute("SELECT body FROM sagas WHERE id = ?", (saga_id,))
                 ]
@@ -157,7 +147,7 @@ class SQLiteStore:
         def work(connection: sqlite3.Connection) -> list[Outcome]:
             with transaction(connection, "IMMEDIATE"):
                 return [
-                    _commit(connection, transition, body) for transition, body in zip(transitions, bodies, strict=True)
+                    commit(connection, transition, body) for transition, body in zip(transitions, bodies, strict=True)
                 ]
 
         try:
@@ -165,18 +155,18 @@ class SQLiteStore:
         except StoreUnavailable:
             return [Outcome.UNSURE] * len(transitions)
 
-    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
+    async def post(self, saga_id: str, signal: Signal) -> Posted:
         check_ids((saga_id,))
         body = encode_request(signal)
 
         def work(connection: sqlite3.Connection) -> Posted:
             with transaction(connection, "IMMEDIATE"):
-                return _post(connection, saga_id, signal.token, body, statuses)
+                return post(connection, saga_id, signal, body)
 
         return await self._run(work)
 
     async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
-        of, values = _of(fingerprints)
+        of, values = of_fingerprints(fingerprints)
         rows = await self._rows(
             f"SELECT id, due_at, dispatches FROM sagas WHERE due_at <= ? AND {of} ORDER BY due_at, id LIMIT ?",
             now,
@@ -190,20 +180,20 @@ class SQLiteStore:
 
         def work(connection: sqlite3.Connection) -> list[bool]:
             with transaction(connection, "IMMEDIATE"):
-                return [_defer(connection, found, at) for found, at in zip(due, until, strict=True)]
+                return [defer(connection, found, at) for found, at in zip(due, until, strict=True)]
 
         return await self._run(work)
 
     async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
-        of, values = _of(fingerprints)
-        return [Orphan(*row) for row in await self._rows(_ORPHANS.format(of=of), *values, limit)]
+        of, values = of_fingerprints(fingerprints)
+        return [Orphan(*row) for row in await self._rows(ORPHANS.format(of=of), *values, limit)]
 
     async def claimed_by(self, owner: str, limit: int) -> list[str]:
         rows = await self._rows("SELECT saga_id FROM claims WHERE owner = ? LIMIT ?", owner, limit)
         return [saga_id for (saga_id,) in rows]
 
     async def find(self, query: Query) -> Page:
-        statement, values = _select(query)
+        statement, values = select_page(query)
         states = [decode_state(body) for (body,) in await self._rows(statement, *values)]
         page = states[: query.limit]
         return Page(tuple(page), cursor_after(page[-1]) if len(states) > len(page) else None)
@@ -221,6 +211,64 @@ class SQLiteStore:
             }
 
         return await self._run(work)
+
+    async def queue_up(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            with transaction(connection, "IMMEDIATE"):
+                connection.execute(
+                    "INSERT OR IGNORE INTO locks (key, saga_id, root, term) VALUES (?, ?, ?, ?)",
+                    (key, ticket.saga_id, ticket.root, ticket.term),
+                )
+                return line_of(connection, key, -1)  # all of it: the ticket may stand at its end
+
+        return tuple(Ticket(*row) for row in await self._run(work))
+
+    async def leave_queue(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        check_place(key, ticket)
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            with transaction(connection, "IMMEDIATE"):
+                connection.execute(
+                    "DELETE FROM locks WHERE key = ? AND saga_id = ? AND root = ? AND term = ?",
+                    (key, ticket.saga_id, ticket.root, ticket.term),
+                )
+                return line_of(connection, key, LINE_SHOWN)
+
+        return tuple(Ticket(*row) for row in await self._run(work))
+
+    async def queue(self, key: str) -> tuple[Ticket, ...]:
+        check_place(key)
+        rows = await self._run(lambda connection: line_of(connection, key, LINE_SHOWN))
+        return tuple(Ticket(*row) for row in rows)
+
+    async def keep_graph(self, graph: Graph) -> None:
+        check_graph(graph)
+        await self._rows(
+            "INSERT OR IGNORE INTO graphs (fingerprint, saga, body) VALUES (?, ?, ?)",
+            *(graph.fingerprint, graph.saga, graph.body),
+        )
+
+    async def graphs(self, sagas: Sequence[str]) -> list[Graph]:
+        check_names(sagas)
+        some = ", ".join("?" * len(sagas))
+        rows = await self._rows(f"SELECT fingerprint, saga, body FROM graphs WHERE saga IN ({some})", *sagas)
+        return [Graph(*row) for row in rows]
+
+    async def expire(self, now: float, limit: int, keep_ids: float) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            with transaction(connection, "IMMEDIATE"):
+                return expire(connection, now, limit, keep_ids)
+
+        return await self._run(work)
+
+    async def tombstone(self, saga_id: str) -> Tombstone | None:
+        check_ids((saga_id,))
+        rows = await self._rows("SELECT saga, status, completed_at FROM tombstones WHERE id = ?", saga_id)
+        for saga, status, completed_at in rows:
+            return Tombstone(saga, SagaStatus(status), completed_at)
+        return None
 
     def heart(self) -> SQLiteHeart:
         return SQLiteHeart(self._path, self._synchronous)
@@ -254,111 +302,3 @@ class SQLiteStore:
             return work(self._connection)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self!r} did not do it: {error}") from error
-
-
-def _of(fingerprints: Sequence[str] | None) -> tuple[str, Sequence[str]]:
-    """The condition for sagas of these definitions, and the values in it."""
-    if fingerprints is None:
-        return "TRUE", ()
-    return f"sagas.fingerprint IN ({', '.join('?' * len(fingerprints))})", fingerprints
-
-
-def _commit(connection: sqlite3.Connection, transition: Transition, body: str | None) -> Outcome:
-    before, after = transition.before, transition.after
-    if body is None:
-        return Outcome.CONFLICT
-    if transition.inbox_size is not None and transition.inbox_size != _inbox_size(connection, before.id):
-        return Outcome.CONFLICT
-    updated = connection.execute(
-        _COMMIT,
-        (
-            *(after.revision, after.status, after.saga, after.fingerprint, transition.wake_at),
-            *(after.created_at, after.updated_at, body, before.id, before.revision),
-        ),
-    )
-    if updated.rowcount == 0:
-        return Outcome.CONFLICT
-    for token in transition.consumed:
-        connection.execute("DELETE FROM inbox WHERE saga_id = ? AND token = ?", (before.id, token))
-    (waiting,) = connection.execute("SELECT min(due_at) FROM inbox WHERE saga_id = ?", (before.id,)).fetchone()
-    if waiting is not None:
-        _wake(connection, before.id, waiting)
-    _claim(connection, before.id, before.owners, after.owners)
-    return Outcome.COMMITTED
-
-
-def _post(
-    connection: sqlite3.Connection, saga_id: str, token: str, body: str, statuses: Sequence[SagaStatus]
-) -> Posted:
-    row = connection.execute("SELECT status FROM sagas WHERE id = ?", (saga_id,)).fetchone()
-    if row is None:
-        return Posted(accepted=False, status=None)
-    status = SagaStatus(row[0])
-    if connection.execute("SELECT 1 FROM inbox WHERE saga_id = ? AND token = ?", (saga_id, token)).fetchone():
-        return Posted(accepted=True, status=status)
-    if status not in statuses:
-        return Posted(accepted=False, status=status)
-    if _inbox_size(connection, saga_id) >= INBOX_LIMIT:
-        raise InboxFull(saga_id, INBOX_LIMIT)
-    now = time.time()
-    connection.execute(
-        "INSERT INTO inbox (saga_id, token, due_at, body) VALUES (?, ?, ?, ?)", (saga_id, token, now, body)
-    )
-    _wake(connection, saga_id, now)
-    return Posted(accepted=True, status=status)
-
-
-def _defer(connection: sqlite3.Connection, found: Due, until: float) -> bool:
-    deferred = connection.execute(
-        "UPDATE sagas SET due_at = ?, dispatches = dispatches + 1 WHERE id = ? AND due_at = ? AND dispatches = ?",
-        (until, found.saga_id, found.wake_at, found.dispatches),
-    )
-    if deferred.rowcount == 0:
-        return False
-    connection.execute("UPDATE inbox SET due_at = ? WHERE saga_id = ?", (until, found.saga_id))
-    return True
-
-
-def _wake(connection: sqlite3.Connection, saga_id: str, at: float) -> None:
-    """Let ``due`` find the saga no later than that."""
-    connection.execute("UPDATE sagas SET due_at = min(coalesce(due_at, ?), ?) WHERE id = ?", (at, at, saga_id))
-
-
-def _claim(connection: sqlite3.Connection, saga_id: str, before: Sequence[str], after: Sequence[str]) -> None:
-    """Keep the table of claims as the owners in the saga's state are."""
-    for owner in set(before).difference(after):
-        connection.execute("DELETE FROM claims WHERE owner = ? AND saga_id = ?", (owner, saga_id))
-    for owner in set(after).difference(before):
-        connection.execute("INSERT INTO claims (owner, saga_id) VALUES (?, ?)", (owner, saga_id))
-
-
-def _inbox(connection: sqlite3.Connection, saga_id: str) -> list[tuple[str, str]]:
-    return connection.execute("SELECT token, body FROM inbox WHERE saga_id = ? ORDER BY seq", (saga_id,)).fetchall()
-
-
-def _inbox_size(connection: sqlite3.Connection, saga_id: str) -> int:
-    (size,) = connection.execute("SELECT count(*) FROM inbox WHERE saga_id = ?", (saga_id,)).fetchone()
-    return int(size)
-
-
-def _select(query: Query) -> tuple[str, list[object]]:
-    """The statement that finds a page and one saga more, which tells that there is a next page."""
-    start = check_query(query)
-    conditions: list[str] = []
-    values: list[object] = []
-    for column, allowed in (("saga", query.sagas), ("status", query.statuses)):
-        if allowed:
-            conditions.append(f"{column} IN ({', '.join('?' * len(allowed))})")
-            values += map(str, allowed)
-    for column, end in (("created_at", query.created_before), ("updated_at", query.updated_before)):
-        if end is not None:
-            conditions.append(f"{column} < ?")
-            values.append(end)
-    if start is not None:
-        conditions.append("(created_at, id) < (?, ?)")
-        values += start
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    return f"SELECT body FROM sagas {where}ORDER BY created_at DESC, id DESC LIMIT ?", [
-        *values,
-        query.limit + 1,
-    ]

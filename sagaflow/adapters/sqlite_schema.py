@@ -12,7 +12,7 @@ from typing import Final, Literal
 from ..errors import ConfigurationError, StoreUnavailable
 
 VERSION: Final = 1
-"""Of the tables, kept as the file's ``user_version``."""
+"""Of the tables, kept as the file's ``user_version``. What is only added leaves it: older processes go on."""
 
 # ``due_at`` is what ``due`` goes by: the earliest of the saga's own time and those of its waiting requests.
 _SCHEMA: Final = (
@@ -61,6 +61,49 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS workers_live ON workers (id, beats) WHERE dead_at IS NULL",
     "CREATE INDEX IF NOT EXISTS workers_dead ON workers (id, dead_at) WHERE dead_at IS NOT NULL",
     f"PRAGMA user_version = {VERSION}",
+)
+
+# Added since. Rows that an older process inserts have NULL there.
+_COLUMNS: Final = {"accepts": "TEXT", "expire_at": "REAL"}
+_ADDED: Final = (
+    "CREATE INDEX IF NOT EXISTS sagas_expire ON sagas (expire_at, id) WHERE expire_at IS NOT NULL",
+    """
+    CREATE TABLE IF NOT EXISTS tombstones (
+        id TEXT PRIMARY KEY NOT NULL,
+        saga TEXT NOT NULL,
+        status TEXT NOT NULL,
+        completed_at REAL,
+        until REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS tombstones_until ON tombstones (until, id)",
+    # It keeps older processes too from starting a saga again.
+    """
+    CREATE TRIGGER IF NOT EXISTS sagas_buried BEFORE INSERT ON sagas
+    WHEN EXISTS (SELECT 1 FROM tombstones WHERE id = NEW.id)
+    BEGIN
+        SELECT RAISE(IGNORE);
+    END
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS locks (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,
+        saga_id TEXT NOT NULL,
+        root TEXT NOT NULL,
+        term INTEGER NOT NULL,
+        UNIQUE (key, saga_id, root, term)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS locks_line ON locks (key, seq)",
+    """
+    CREATE TABLE IF NOT EXISTS graphs (
+        fingerprint TEXT PRIMARY KEY NOT NULL,
+        saga TEXT NOT NULL,
+        body TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS graphs_saga ON graphs (saga)",
 )
 
 Synchronous = Literal["FULL", "NORMAL"]
@@ -135,6 +178,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
         if version < VERSION:
             for statement in _SCHEMA:
                 connection.execute(statement)
+        present = {column for _, column, *_ in connection.execute("PRAGMA table_info(sagas)")}
+        for column in _COLUMNS.keys() - present:
+            connection.execute(f"ALTER TABLE sagas ADD COLUMN {column} {_COLUMNS[column]}")
+        for statement in _ADDED:
+            connection.execute(statement)
 
 
 def _write_ahead(connection: sqlite3.Connection, timeout: float) -> str:

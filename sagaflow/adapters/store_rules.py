@@ -9,16 +9,20 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ..core.events import Request
-from ..core.state import SCHEMA, SagaState
+from ..core.state import SCHEMA, SagaState, SagaStatus
 from ..errors import ConfigurationError, PayloadError
-from ..ports import Query, Signal
+from ..ports import Graph, Query, Signal, Ticket
 
 logger: logging.Logger = logging.getLogger("sagaflow.store")
 
 DAY: Final = 86_400.0
 """Seconds for which a dead worker is remembered at least: longer than any write of its can be under way."""
+
+LINE_SHOWN: Final = 100
+"""How much of the line for a lock is read at least."""
 
 # What a step's name may not hold: a store may write it as a part of a path.
 _IN_PATHS: Final = frozenset(".$\0")
@@ -27,11 +31,31 @@ _states: Final = msgspec.json.Decoder(SagaState)
 _requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _cursors: Final = msgspec.json.Decoder(tuple[float, str])
 
+_BY_STATUS: Final = {
+    status: SagaState(
+        id="",
+        saga="",
+        fingerprint="",
+        status=status,
+        revision=0,
+        context="",
+        steps={},
+        created_at=0.0,
+        updated_at=0.0,
+    ).accepts
+    for status in SagaStatus
+}
+
 
 class _Versioned(msgspec.Struct, frozen=True):
     """The part of a stored state that every version has."""
 
     schema: int
+
+
+def accepted_by_status(status: SagaStatus) -> tuple[str, ...]:
+    """The kinds of requests that a saga accepts of which no more is known than this: it was kept by version 1."""
+    return _BY_STATUS[status]
 
 
 def check_ids(saga_ids: Iterable[object]) -> None:
@@ -42,10 +66,33 @@ def check_ids(saga_ids: Iterable[object]) -> None:
         PayloadError: an id is a string that is no text.
     """
     for saga_id in saga_ids:
-        if not isinstance(saga_id, str):
-            raise TypeError(f"A saga's id is a string; {saga_id!r} is a {type(saga_id).__name__}. Write str(...).")
-        if not saga_id.isascii():
-            as_text(saga_id)
+        _check_text(saga_id, "A saga's id")
+
+
+def check_place(key: object, ticket: Ticket | None = None) -> None:
+    """As ``check_ids``, for a place in the line for a lock."""
+    _check_text(key, "The key of a lock")
+    if ticket is not None:
+        check_ids((ticket.saga_id, ticket.root))
+
+
+def check_graph(graph: Graph) -> None:
+    """As ``check_ids``, for all that a graph consists of."""
+    for text in (graph.fingerprint, graph.saga, graph.body):
+        _check_text(text, "A part of a graph")
+
+
+def check_names(sagas: Iterable[object]) -> None:
+    """As ``check_ids``, for the names of sagas."""
+    for saga in sagas:
+        _check_text(saga, "The name of a saga")
+
+
+def _check_text(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a string; {value!r} is a {type(value).__name__}. Write str(...).")
+    if not value.isascii():
+        as_text(value)
 
 
 def check_step_names(names: Iterable[str]) -> None:
@@ -86,13 +133,18 @@ def encode_state(state: SagaState) -> str:
     return as_text(state)
 
 
+def as_committed(state: SagaState) -> SagaState:
+    """The state as a commit writes it: in today's form, also if it was read in an earlier one."""
+    return state if state.schema == SCHEMA else replace(state, schema=SCHEMA)
+
+
 def encode_after(state: SagaState) -> str | None:
     """As ``encode_state``, for a commit: None if the state cannot be stored, which the log says.
 
     An exception would keep the other sagas of the batch from being committed.
     """
     try:
-        return encode_state(state)
+        return encode_state(as_committed(state))
     except (PayloadError, ConfigurationError) as error:
         log_unstorable(state.id, error)
         return None

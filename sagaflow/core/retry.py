@@ -17,7 +17,7 @@ class Retry:
     *Exponential Backoff And Jitter*, 2015), so that a thousand sagas that failed together do not come back together.
 
     Args:
-        attempts: how many attempts there are in all, the first included; at least 1.
+        attempts: how many attempts there are in all, the first included; at least 1. None is without limit.
         backoff: the wait after the first failed attempt.
         factor: by what the wait grows with each further attempt; at least 1.
         max_delay: the longest wait.
@@ -33,7 +33,7 @@ class Retry:
         5
     """
 
-    attempts: int = 3
+    attempts: int | None = 3
     backoff: timedelta = timedelta(seconds=1)
     factor: float = 2.0
     max_delay: timedelta = timedelta(minutes=1)
@@ -41,7 +41,7 @@ class Retry:
     on: tuple[type[BaseException], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if self.attempts is not None and self.attempts < 1:
             raise ValueError(f"Retry(attempts={self.attempts}): there is at least 1 attempt, the first one")
         if self.backoff < timedelta(0) or self.max_delay < timedelta(0):
             raise ValueError(f"Retry(backoff={self.backoff}, max_delay={self.max_delay}): a wait is not negative")
@@ -50,6 +50,10 @@ class Retry:
         for kind in cast("tuple[object, ...]", self.on):  # annotations bind nobody at run time
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise TypeError(f"Retry(on=...): {kind!r} is no exception type; write on=(ConnectionError, ...)")
+
+    def allows(self, tries: int) -> bool:
+        """Whether there is another attempt after so many that failed."""
+        return self.attempts is None or tries < self.attempts
 
 
 STEP_RETRY = Retry()

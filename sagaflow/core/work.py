@@ -3,46 +3,155 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 from msgspec import Struct
 
-from .definition import SagaDefinition
-from .state import MAIN, Direction, SagaState, SagaStatus
+from .definition import SagaDefinition, StepDefinition, StepKind
+from .locks import gate_is_open, has_left_lines
+from .state import MAIN, Direction, LockStatus, SagaState, SagaStatus, StepState, StepStatus
+from .unfold import unfold
+
+_DIRECTIONS = tuple(Direction)  # to iterate over an enum for each step would take longer than all the rest
+_NOTHING = (None, None, None)
 
 
 class Work(Struct, frozen=True):
-    """An attempt that may be claimed, from ``due`` on, by workers of ``queue``."""
+    """An attempt that may be claimed, from ``due`` on, by workers of ``queue``.
+
+    ``side`` says which of them: those that do steps, or those that undo them. ``is_decided``: whether it can be claimed
+    at once, or user code must say something first.
+    """
 
     step: str
     direction: Direction
     due: float
     queue: str
+    side: Direction
+    is_decided: bool = True
 
 
 def open_work(definition: SagaDefinition, state: SagaState) -> list[Work]:
     """Every attempt that is open, now or later, in the order of the definition."""
-    return [
-        Work(declared.name, direction, track.due, declared.queue)
-        for declared in definition
-        for direction in Direction
-        if (track := state.steps[declared.name].track(direction)).due is not None
-    ]
+    if state.paused:
+        return []
+    found: list[Work] = []
+    for declared in unfold(definition, state):
+        step = state.steps[declared.name]
+        dues = step.forward.due, step.undo.due, step.probe.due
+        if dues == _NOTHING or not gate_is_open(state, step):
+            continue
+        for direction, due in zip(_DIRECTIONS, dues, strict=True):
+            if due is not None and not _is_duty(declared, direction):
+                is_decided = direction is not Direction.FORWARD or step.decided or not declared.is_decided
+                side = _side(state, direction)
+                found.append(Work(declared.name, direction, due, declared.queue, side, is_decided))
+    return found
 
 
-def next_due(state: SagaState) -> float | None:
+def _side(state: SagaState, direction: Direction) -> Direction:
+    if direction is Direction.PROBE:
+        return Direction.FORWARD if state.status is SagaStatus.STARTED else Direction.UNDO
+    return direction
+
+
+def _is_duty(declared: StepDefinition, direction: Direction) -> bool:
+    return declared.kind is StepKind.CHILD and direction is Direction.UNDO
+
+
+def _steps(definition: SagaDefinition, state: SagaState) -> Iterator[tuple[StepDefinition, StepState]]:
+    return ((declared, state.steps[declared.name]) for declared in unfold(definition, state))
+
+
+def unwanted(definition: SagaDefinition, state: SagaState) -> list[str]:
+    """The steps whose running attempts are to be cancelled, because the saga has turned back."""
+    if not definition.cancel_siblings or state.status is not SagaStatus.COMPENSATING:
+        return []
+    return [declared.name for declared, step in _steps(definition, state) if step.forward.claim is not None]
+
+
+# ---------------------------------------------------------------------------------------- duties
+
+
+class DutyKind(StrEnum):
+    """What a saga owes to another document."""
+
+    INSERT_CHILD = "insert child"
+    COMPENSATE_CHILD = "compensate child"
+    TELL_PARENT = "tell parent"
+    TELL_FAMILY = "tell family"
+    TAKE_LOCK = "take lock"
+    RELEASE_LOCK = "release lock"
+
+
+class Duty(Struct, frozen=True):
+    """Something that is done to another document until it is recorded as done. Doing it twice is as doing it once.
+
+    ``subject`` is a step, or the key of a lock; empty where there is only one.
+    """
+
+    kind: DutyKind
+    subject: str = ""
+
+
+def duties(definition: SagaDefinition, state: SagaState) -> list[Duty]:
+    """All that the saga owes to other documents now."""
+    found = [Duty(kind, key) for key in state.locks if (kind := _lock_duty(state, key))]
+    for declared in definition:
+        if declared.kind is not StepKind.CHILD:
+            continue
+        step = state.steps[declared.name]
+        if step.asked and not step.linked and step.status is StepStatus.STARTED and not state.paused:
+            found.append(Duty(DutyKind.INSERT_CHILD, declared.name))
+        if step.undo.due is not None and gate_is_open(state, step) and not state.paused:
+            found.append(Duty(DutyKind.COMPENSATE_CHILD, declared.name))
+    if state.status.is_terminal:
+        if state.parent is not None and not state.told:
+            found.append(Duty(DutyKind.TELL_PARENT))
+        may_go = state.forget_at is not None and state.expire_at is None and has_left_lines(state)
+        if may_go and state.may_have_children:
+            found.append(Duty(DutyKind.TELL_FAMILY))
+    return found
+
+
+def _lock_duty(state: SagaState, key: str) -> DutyKind | None:
+    lock = state.locks[key]
+    if lock.status is LockStatus.RELEASING:
+        return DutyKind.RELEASE_LOCK
+    is_running = state.status in (SagaStatus.STARTED, SagaStatus.COMPENSATING) and not state.paused
+    return DutyKind.TAKE_LOCK if lock.status is LockStatus.WANTED and lock.holder is None and is_running else None
+
+
+# ---------------------------------------------------------------------------------------- times
+
+
+def next_due(definition: SagaDefinition, state: SagaState) -> float | None:
     """The earliest moment at which something is to be done for this saga that nobody has claimed; None if never."""
-    return min(_dues(state), default=None)
+    return min(_dues(definition, state), default=None)
 
 
-def _dues(state: SagaState) -> Iterator[float]:
-    if state.status is SagaStatus.SCHEDULED and state.start_at is not None:
-        yield state.start_at
-    if state.status is SagaStatus.STARTED and state.deadline_at is not None:
-        yield state.deadline_at
-    for step in state.steps.values():
-        for track in (step.forward, step.undo):
-            if track.due is not None:
-                yield track.due
+def _dues(definition: SagaDefinition, state: SagaState) -> Iterator[float]:
+    if duties(definition, state):
+        yield state.updated_at
+    limit = next_tick(state)
+    if limit is not None:
+        yield limit
+    for work in open_work(definition, state):
+        yield work.due
+
+
+def next_tick(state: SagaState) -> float | None:
+    """The earliest moment at which time alone changes the saga; None if it never does."""
+    if state.paused:
+        return None
+    limits = [step.wait_until for step in state.steps.values() if step.is_waiting]
+    if state.status is SagaStatus.SCHEDULED:
+        limits.append(state.start_at)
+    elif state.status is SagaStatus.STARTED and not state.overdue:
+        limits.append(state.deadline_at)
+    elif state.status is SagaStatus.COMPENSATING and not state.overdue:
+        limits.append(state.undo_deadline_at)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def undo_payload(state: SagaState, step: str) -> str | None:

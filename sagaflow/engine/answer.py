@@ -39,13 +39,16 @@ class Answer:
         return f"{self.verdict}: {self.why}"
 
 
-def answer(act: str, accepted: bool, status: SagaStatus) -> Answer:
-    """In words, what ``compensate`` or ``cancel`` did to a saga that was in ``status``."""
+def answer(act: str, accepted: bool, status: SagaStatus, *, committed: bool = False) -> Answer:
+    """In words, what ``compensate`` or ``cancel`` did to a saga that was in ``status``, its pivot begun or not."""
     if accepted:
         return Answer(Verdict.ACCEPTED, status, f"the saga was {status} and will be compensated")
     if status in (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED):
         return Answer(Verdict.ALREADY, status, f"the saga is {status} already")
-    if status is SagaStatus.FAILED:
+    is_completed = status is SagaStatus.COMPLETED
+    if status in (SagaStatus.SCHEDULED, SagaStatus.STARTED) or (is_completed and (committed or act == "compensate")):
+        why = "the pivot of the saga has begun: there is no way back"
+    elif status is SagaStatus.FAILED:
         why = "the saga has failed, with something left undone: a person must look at it"
     else:
         why = f"the saga is {status}: {act} has nothing to stop; to undo it, use compensate"

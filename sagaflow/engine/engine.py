@@ -5,34 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
-from contextlib import aclosing
-from datetime import datetime
+from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-from ulid import ULID
+from typing import Any, Self
 
 from .. import ambient
-from ..core.decide import new_saga, requestable
-from ..core.events import CancellationRequested, CompensationRequested, Request
-from ..core.state import SagaState, SagaStatus
-from ..core.work import open_work
-from ..errors import ConfigurationError, NoEngine, SagaExists, SagaNotFound
-from ..ports import Broker, Codec, Lane, Query, Signal, Store
-from ..record import SagaRecord
+from ..errors import ConfigurationError
+from ..ports import Broker, Codec, Store
 from ..saga import Saga
-from .answer import Answer, answer
-from .arguments import Work, bind, check_reason, checked_id, lanes_of
-from .binding import Binding, Factory
+from .arguments import Work, bind, lanes_of
+from .binding import Factory
+from .bindings import Bindings
 from .clock import StoreClock
-from .handle import SagaHandle
 from .hints import Hints
 from .liveness import Liveness
-from .reports import Health, SagaPage
+from .recipes import Library
+from .reports import Health
 from .runner import Runner
 from .settings import Settings
+from .starting import Starting
 from .sweeper import Sweeper
 from .urls import default_codec, open_broker, open_store
 from .watcher import Watcher
@@ -40,14 +32,14 @@ from .worker import Worker
 
 logger: logging.Logger = logging.getLogger("sagaflow.engine")
 
-C = TypeVar("C")
 
-
-class Engine:
+class Engine(Starting):
     """Runs sagas. Open it with ``async with``; it works in the background until the block ends.
 
     Args:
         sagas: saga classes, or factories of them where they need collaborators (``partial(OrderSaga, shop)``).
+        actions: libraries of actions for sagas whose steps are data (``start_steps``): abstract saga classes, or
+            factories of them.
         store: where sagas are kept: ``sqlite:///file.db``, ``mongodb://…/database``, ``memory://``, or a store. By
             default ``SAGAFLOW_STORE``, else ``sqlite:///sagaflow.db``.
         broker: what carries hints: ``memory://``, ``amqp://…``, ``amqps://…``, or a broker. By default
@@ -70,8 +62,9 @@ class Engine:
 
     def __init__(
         self,
-        sagas: Iterable[Factory],
+        sagas: Iterable[Factory] = (),
         *,
+        actions: Iterable[Factory] = (),
         store: str | Store | None = None,
         broker: str | Broker | None = None,
         work: Work = "all",
@@ -80,19 +73,20 @@ class Engine:
         codec: Codec | None = None,
     ) -> None:
         self._codec: Codec = codec or default_codec()
-        self._bindings = bind(sagas, self._codec)
+        classes, library = bind(sagas, self._codec), Library(actions)
         self._store = open_store(store)
+        self._bindings = Bindings(classes, library, self._store, self._codec)
         self._broker = open_broker(broker)
         self._hints = Hints(self._broker)
         self._settings = settings or Settings()
-        self._lanes = lanes_of(self._bindings.values(), work, queues)
+        self._lanes = lanes_of(classes.values(), work, queues, shared=library.queues)
         self._clock = StoreClock()
         self._watcher = Watcher(self._store, self._settings)
         self._runner = Runner(self._codec, self._clock, self._settings)
         self._was_opened = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = None
+        self._worker = None
         self._liveness: Liveness | None = None
-        self._worker: Worker | None = None
         self._parts: list[asyncio.Task[None]] = []
         self._failures: list[BaseException] = []
         self._failed = asyncio.Event()
@@ -106,7 +100,7 @@ class Engine:
 
     def has(self, saga: type[Saga[Any]]) -> bool:
         """Whether it was given this class."""
-        return any(binding.saga is saga for binding in self._bindings.values())
+        return self._bindings.of_class(saga) is not None
 
     async def open(self) -> None:
         """Connect, and begin to work in the background.
@@ -120,6 +114,7 @@ class Engine:
         self._was_opened = True
         await self._store.open()
         try:
+            await self._bindings.look()
             await self._broker.open()
             self._liveness = Liveness(self._store, self._clock, self._settings, self._incarnation_died)
             await self._liveness.start()
@@ -136,6 +131,7 @@ class Engine:
                 store=self._store,
                 broker=self._broker,
                 bindings=self._bindings,
+                codec=self._codec,
                 lanes=self._lanes,
                 clock=self._clock,
                 settings=self._settings,
@@ -145,6 +141,15 @@ class Engine:
             )
             self._part(worker.consume(), "consumer")
             self._part(Sweeper(self._store, worker, self._settings, Random()).run(), "sweeper")
+        for parent, step, child in self._bindings.missing_children:
+            logger.warning(
+                "saga %s runs %s in step %s, which this engine does not have: another one must, or write "
+                "Engine(sagas=[..., %s])",
+                parent,
+                child,
+                step,
+                child,
+            )
         logger.info("engine %s is open, serving %d lanes", self._liveness.incarnation, len(self._lanes))
 
     async def stop(self) -> None:
@@ -249,163 +254,6 @@ class Engine:
     def _incarnation_died(self, incarnation: str) -> None:
         if self._worker is not None:
             self._worker.incarnation_died(incarnation)
-
-    # ------------------------------------------------------------------ sagas
-
-    async def start(
-        self, saga: type[Saga[C]], context: C, /, *, id: str | None = None, at: datetime | None = None
-    ) -> SagaHandle[C]:
-        """Start one saga; it has begun for certain when this returns, though nobody may work on it yet.
-
-        Args:
-            id: names the transaction: the same id with an equal context is the same saga. By default a new ULID.
-            at: when it is to begin, aware of its time zone; by default now.
-
-        Raises:
-            SagaExists: the id was used for another saga class, or with another context.
-            PayloadError: the context is not of the saga's type, or too large.
-            StoreUnavailable: the store did not answer; start again with the same id to be sure.
-        """
-        self._must_be_open()
-        binding = self._binding_of(saga)
-        saga_id = checked_id(id) if id is not None else str(ULID())
-        if at is not None and at.tzinfo is None:
-            raise ValueError(f"start(at={at!r}): which time zone? Write datetime(..., tzinfo=UTC)")
-        payload = binding.encode_context(context, self._settings.context_limit)
-        now = self._clock.now()
-        state = new_saga(binding.definition, saga_id, payload, now, at.timestamp() if at is not None else None)
-        wake_at = state.start_at
-        if wake_at is None:
-            wake_at = now + self._settings.patience.total_seconds()
-        if await self._store.insert(state, wake_at):
-            await self._hint(binding, state, now)
-        else:
-            await self._must_be_same(binding, saga_id, context)
-        return SagaHandle(self, saga_id)
-
-    def handle(self, saga: type[Saga[C]], saga_id: str, /) -> SagaHandle[C]:
-        """A handle for a saga that was started before, here or elsewhere; nobody is asked whether it exists."""
-        self._binding_of(saga)
-        return SagaHandle(self, checked_id(saga_id))
-
-    async def get(self, saga_id: str, /) -> SagaRecord[Any]:
-        """The record of a saga. Without its class in this engine, its payloads come as plain builtins.
-
-        Raises:
-            SagaNotFound, StoreUnavailable
-        """
-        self._must_be_open()
-        stored = (await self._store.load([checked_id(saga_id)])).get(saga_id)
-        if stored is None:
-            raise SagaNotFound(saga_id)
-        return self._record(stored.state)
-
-    async def list(
-        self,
-        *,
-        saga: type[Saga[Any]] | str | None = None,
-        statuses: Iterable[SagaStatus | str] = (),
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> SagaPage:
-        """Records, newest first, a page at a time.
-
-        Raises:
-            ValueError: no such status, or no such cursor.
-            StoreUnavailable
-        """
-        self._must_be_open()
-        name = saga if isinstance(saga, str) or saga is None else self._binding_of(saga).definition.name
-        page = await self._store.find(
-            Query(
-                sagas=(name,) if name is not None else (),
-                statuses=tuple(SagaStatus(status) for status in statuses),
-                limit=limit,
-                cursor=cursor,
-            )
-        )
-        return SagaPage(tuple(self._record(state) for state in page.sagas), page.cursor)
-
-    async def list_active(self, *, limit: int = 100, cursor: str | None = None) -> SagaPage:
-        """Records of the sagas that have not ended. See ``list``."""
-        active = [status for status in SagaStatus if not status.is_terminal]
-        return await self.list(statuses=active, limit=limit, cursor=cursor)
-
-    async def watch(self, saga_id: str, /) -> AsyncGenerator[SagaRecord[Any], None]:
-        """A saga's record now, and each newer one that is seen, until it has ended. See ``SagaHandle.changes``."""
-        self._must_be_open()
-        async with aclosing(self._watcher.states(checked_id(saga_id))) as states:
-            async for state in states:
-                yield self._record(state)
-
-    async def compensate(self, saga_id: str, /, *, reason: str = "compensation was requested") -> Answer:
-        """Undo a saga, whether it runs or has completed. Steps that run are awaited; nothing more is begun.
-
-        Returns:
-            what it did: accepted (recorded, and certain to be done), already so, or refused and why.
-
-        Raises:
-            SagaNotFound, StoreUnavailable, InboxFull
-            ValueError: the reason is too long.
-        """
-        return await self._request(saga_id, "compensate", CompensationRequested(reason, self._clock.now()))
-
-    async def cancel(self, saga_id: str, /, *, reason: str = "it was cancelled") -> Answer:
-        """Stop a saga that runs and undo what it did; one that has completed stays as it is.
-
-        Returns:
-            what it did: accepted (recorded, and certain to be done), already so, or refused and why.
-
-        Raises:
-            SagaNotFound, StoreUnavailable, InboxFull
-            ValueError: the reason is too long.
-        """
-        return await self._request(saga_id, "cancel", CancellationRequested(reason, self._clock.now()))
-
-    async def _request(self, saga_id: str, act: str, request: Request) -> Answer:
-        self._must_be_open()
-        check_reason(act, request.reason)
-        entry = Signal(str(ULID()), request)
-        posted = await self._store.post(checked_id(saga_id), entry, sorted(requestable(request)))
-        if posted.status is None:
-            raise SagaNotFound(saga_id)
-        if posted.accepted:
-            await self._call_attention(saga_id)
-        return answer(act, posted.accepted, posted.status)
-
-    async def _call_attention(self, saga_id: str) -> None:
-        """Have a worker look at the saga soon; a sweeper would a little later."""
-        if self._worker is not None:
-            self._worker.look(saga_id)
-
-    async def _hint(self, binding: Binding, state: SagaState, now: float) -> None:
-        lanes = {Lane(work.queue, work.direction) for work in open_work(binding.definition, state) if work.due <= now}
-        await self._hints.send(state.id, lanes)
-
-    async def _must_be_same(self, binding: Binding, saga_id: str, context: object) -> None:
-        stored = (await self._store.load([saga_id])).get(saga_id)
-        if stored is None:
-            raise SagaNotFound(saga_id)
-        if stored.state.saga != binding.definition.name:
-            raise SagaExists(saga_id, f"as a {stored.state.saga}")
-        if binding.decode_context(stored.state) != context:
-            raise SagaExists(saga_id, "with another context")
-
-    def _record(self, state: SagaState) -> SagaRecord[Any]:
-        binding = self._bindings.get(state.saga)
-        if binding is None or binding.definition.fingerprint != state.fingerprint:
-            return SagaRecord(state, self._codec, None)
-        return binding.record(state)
-
-    def _binding_of(self, saga: type[Saga[Any]]) -> Binding:
-        for binding in self._bindings.values():
-            if binding.saga is saga:
-                return binding
-        raise NoEngine(f"this engine does not have {saga.__name__}; write Engine(sagas=[{saga.__name__}, ...])")
-
-    def _must_be_open(self) -> None:
-        if self._loop is None:
-            raise NoEngine("this engine is not open; write 'async with Engine(...) as engine:'")
 
 
 async def _outlive(liveness: Liveness) -> None:

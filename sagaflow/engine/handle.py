@@ -14,7 +14,7 @@ from ..record import SagaRecord
 from .answer import Answer
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .starting import Starting
 
 C = TypeVar("C")
 
@@ -29,7 +29,7 @@ class SagaHandle(Generic[C]):
         ...     return saga.output(OrderSaga.charge).transaction_id
     """
 
-    def __init__(self, engine: Engine, saga_id: str) -> None:
+    def __init__(self, engine: Starting, saga_id: str) -> None:
         self._engine = engine
         self._id = saga_id
 

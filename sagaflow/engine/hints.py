@@ -1,15 +1,32 @@
-"""Sending hints, as well as it can be done."""
+"""Sending hints, as well as it can be done, and when to look for those that were lost."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
 
+from ..core.definition import SagaDefinition
+from ..core.state import SagaState
+from ..core.work import next_due, next_tick, open_work
 from ..errors import BrokerUnavailable
 from ..ports import Broker, Hint, Lane
 from ..throttle import Throttle
 
 logger: logging.Logger = logging.getLogger("sagaflow.hints")
+
+
+def next_look(definition: SagaDefinition, state: SagaState, now: float, patience: float) -> float:
+    """When a sweeper is to look at a saga that nobody has taken up: not after ``patience`` where time brings on more.
+
+    What lies ahead has nobody to wait for it in memory, as long as no worker has taken the saga up.
+    """
+    tick = next_tick(state)
+    dues = [work.due for work in open_work(definition, state)] + ([tick] if tick is not None else [])
+    coming = [due for due in dues if due > now]
+    due = next_due(definition, state)
+    if due is not None and due <= now:
+        return min([now + patience, *coming])
+    return min(coming, default=now + patience)
 
 
 class Hints:

@@ -1,7 +1,8 @@
 """All that happens to one saga in this process goes through its mailbox: many events, one commit at a time.
 
-A turn loads the saga (unless its last state is still known), folds what has come in, claims what this worker can run,
-and commits all of it as one compare-and-set. Then, and only then, the claimed attempts begin.
+A turn loads the saga (unless its last state is still known), folds what has come in, asks user code what it decides,
+claims what this worker can run, and commits all of it as one compare-and-set. Then, and only then, the claimed
+attempts begin, and what the saga owes to other documents is done.
 
 A commit whose fate is not known needs no special treatment: the saga is loaded and the same events are folded again,
 which changes nothing where they have taken effect already. A claim that came through is known by its owner and
@@ -18,13 +19,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ..core.decide import decide, seal
-from ..core.events import Claimed, Ended, Event, Fate, Succeeded, Ticked
+from ..core.events import Claimed, Decided, Ended, Event, Fate, Probed, Succeeded, Ticked, Undecidable
 from ..core.state import Direction, SagaState, SagaStatus
-from ..core.work import open_work
+from ..core.work import Duty, Work, next_tick, open_work, unwanted
 from ..errors import PayloadTooLarge, StoreUnavailable
 from ..ports import Delivery, Lane, Outcome, Stored, Transition
 from ..tasks import is_cancelled
 from .binding import Binding
+from .failures import describe
+from .families import load_family
+from .retention import with_retention
+from .values import decide_step
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -48,6 +53,7 @@ class Mailbox:
         self._worker = worker
         self.saga_id = saga_id
         self.running = 0  # attempts of this saga that run in this process
+        self.runs_cancellable = False  # ... and may be cancelled by what happens elsewhere
         self._stored: Stored | None = None
         self._events: list[Event] = []
         self._deliveries: list[Delivery] = []
@@ -58,17 +64,18 @@ class Mailbox:
         self._timer: asyncio.TimerHandle | None = None
         self._proposed: set[Attempt] = set()
         self._refused_at: int | None = None  # the revision on which the last commit was not made
+        self._dutiful = False  # what the saga owes to others is being done
 
     @property
     def is_idle(self) -> bool:
-        return not self._turning and not self.running and self._timer is None
+        return not self._turning and not self.running and self._timer is None and not self._dutiful
 
     def holds(self, attempt: Attempt) -> bool:
         """Whether a commit that claims this attempt may be under way, or its end waits to be committed."""
         step, direction, number, _ = attempt
         return attempt in self._proposed or any(
-            isinstance(event, Succeeded | Ended)
-            and (event.step, event.direction, event.attempt) == (step, direction, number)
+            isinstance(event, Succeeded | Probed | Ended)
+            and (event.step, _direction_of(event), event.attempt) == (step, direction, number)
             for event in self._events
         )
 
@@ -136,7 +143,7 @@ class Mailbox:
             for delivery in self._take_deliveries():
                 await delivery.dead_letter(f"there is no saga {self.saga_id}")
             return True
-        binding = worker.binding(stored.state)
+        binding = await worker.bindings.find(stored.state)
         if binding is None:
             self._events.clear()
             for delivery in self._take_deliveries():
@@ -144,19 +151,21 @@ class Mailbox:
             return True
         self._stored = stored
         self._adopt(binding, stored.state)
+        worker.cancel_unwanted(stored.state, unwanted(binding.definition, stored.state))
         events, hints = tuple(self._events), len(self._deliveries)  # what comes from now on is for the next turn
         now = worker.clock.now()
         changed = stored.state
         for event in (*(signal.request for signal in stored.inbox), *events, Ticked(now)):
             changed = decide(binding.definition, changed, self._within_limits(changed, event))
+        changed = await self._decide(binding, changed, now)
         claims = self._claims(binding, changed, now)
         for claim in claims:
             changed = decide(binding.definition, changed, claim)
         if changed is stored.state and not stored.inbox:
             after = stored.state
         else:
-            after = self._seal(stored.state, changed, now)
-            outcome = await self._commit(stored, after, claims, now)
+            after = self._seal(stored.state, with_retention(changed, worker.settings), now)
+            outcome = await self._commit(binding, stored, after, claims, now)
             if outcome is not Outcome.COMMITTED:
                 self._stored = None
                 # Somebody else was quicker, unless this very revision was refused before: then it cannot be stored.
@@ -168,6 +177,7 @@ class Mailbox:
             worker.watcher.notify(after)
             _log(stored.state, after)
             self._begin(binding, after, claims)
+            worker.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
         lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
@@ -175,6 +185,7 @@ class Mailbox:
         for delivery in self._take_deliveries(hints):
             await delivery.ack()
         self._arm(binding, after, now)
+        self._do_duties(binding, after)
         return True
 
     @staticmethod
@@ -182,17 +193,82 @@ class Mailbox:
         # Requests that change nothing must still leave the inbox, and only a commit can take them out.
         return seal(before, replace(before) if changed is before else changed, at)
 
-    async def _commit(self, stored: Stored, after: SagaState, claims: Sequence[Claimed], now: float) -> Outcome:
+    async def _commit(
+        self, binding: Binding, stored: Stored, after: SagaState, claims: Sequence[Claimed], now: float
+    ) -> Outcome:
         self._proposed.update(_attempt_of(after, claim) for claim in claims)
+        # What was accepted must find the saga still accepting it.
+        accepts_less = not set(stored.state.accepts).issubset(after.accepts)
         return await self._worker.commit(
             Transition(
                 before=stored.state,
                 after=after,
-                wake_at=self._worker.wake_at(after, now),
+                wake_at=self._worker.wake_at(binding.definition, after, now),
                 consumed=tuple(signal.token for signal in stored.inbox),
-                inbox_size=len(stored.inbox) if after.status.is_terminal else None,
+                inbox_size=len(stored.inbox) if accepts_less or after.status.is_terminal else None,
             )
         )
+
+    # ------------------------------------------------------------------ decisions
+
+    async def _decide(self, binding: Binding, state: SagaState, now: float) -> SagaState:
+        """Ask user code about the steps that this worker could begin; each answer may open more."""
+        worker = self._worker
+        asked: set[str] = set()
+        while worker.is_accepting:
+            works = [work for work in self._open(binding, state, now) if not work.is_decided and work.step not in asked]
+            if not works:
+                break
+            family = await load_family(worker.store, [state], worker.record)
+            plan = binding.plan(state)
+            for work in works:
+                asked.add(work.step)
+                answer = decide_step(
+                    binding,
+                    state,
+                    plan[work.step],
+                    family,
+                    now,
+                    limit=worker.settings.output_limit,
+                    size=worker.settings.elements_limit,
+                )
+                state = decide(binding.definition, state, self._within_limits(state, answer))
+        return state
+
+    def _open(self, binding: Binding, state: SagaState, now: float) -> Iterator[Work]:
+        """What is due and this worker may do."""
+        plan = binding.plan(state)
+        for work in open_work(binding.definition, state):
+            is_ours = work.due <= now and Lane(work.queue, work.side) in self._worker.lanes
+            if is_ours and binding.why_not(plan[work.step], work.direction) is None:
+                yield work
+
+    # ------------------------------------------------------------------ duties
+
+    def _do_duties(self, binding: Binding, state: SagaState) -> None:
+        """Do what the saga owes to other documents; what cannot be done now a sweeper comes back to."""
+        if self._dutiful or not self._worker.is_accepting:
+            return
+        owed = binding.owed(state)
+        if owed:
+            self._dutiful = True
+            _ = self._worker.spawn(self._do_all(binding, state, owed), f"duties of {self.saga_id}")
+
+    async def _do_all(self, binding: Binding, state: SagaState, owed: Sequence[Duty]) -> None:
+        events: list[Event] = []
+        try:
+            for duty in owed:
+                events += await self._worker.duties.do(binding, state, duty)
+        except StoreUnavailable as error:
+            self._worker.store_failed(error)
+        except Exception:
+            logger.exception("saga %s: its duties cannot be done now", self.saga_id, extra={"saga_id": self.saga_id})
+        finally:
+            self._dutiful = False
+            if events:
+                self.put(*events)
+            else:
+                self._worker.retire(self)
 
     # ------------------------------------------------------------------ claims
 
@@ -202,8 +278,8 @@ class Mailbox:
         claims: list[Claimed] = []
         if not worker.is_accepting:
             return claims
-        for work in open_work(binding.definition, state):
-            if work.due > now or Lane(work.queue, work.direction) not in worker.lanes:
+        for work in self._open(binding, state, now):
+            if not work.is_decided:
                 continue
             if len(claims) == self._slots:
                 if not worker.slots.try_take():
@@ -235,15 +311,23 @@ class Mailbox:
             self._worker.begin(self, binding, state, attempt)
 
     def _within_limits(self, state: SagaState, event: Event) -> Event:
-        """An output that would leave no room to undo the saga counts as one that cannot be recorded."""
-        if not isinstance(event, Succeeded) or event.output is None:
-            return event
+        """An output, or a list, that would leave no room to undo the saga counts as one that cannot be recorded."""
+        match event:
+            case Succeeded() | Probed() if event.output is not None:
+                what, more = "the output", len(event.output)
+            case Decided() if event.elements is not None:
+                what, more = "the list", sum(map(len, event.elements))
+            case _:
+                return event
         limit = self._worker.settings.document_limit - RESERVE
-        size = state.payload_size + len(event.output)
+        size = state.payload_size + more
         if size <= limit:
             return event
-        error = PayloadTooLarge(f"Saga {state.id} with the output of step {event.step!r}", size, limit)
-        return self._worker.runner.ended(state, event.step, event.direction, event.attempt, error, Fate.UNRECORDABLE)
+        error = PayloadTooLarge(f"Saga {state.id} with {what} of step {event.step!r}", size, limit)
+        if isinstance(event, Decided):
+            return Undecidable(event.step, self._worker.codec.encode(*describe(error)), event.at)
+        direction = _direction_of(event)
+        return self._worker.runner.ended(state, event.step, direction, event.attempt, error, Fate.UNRECORDABLE)
 
     # ------------------------------------------------------------------ afterwards
 
@@ -251,10 +335,14 @@ class Mailbox:
         """The lanes whose workers should hear of this saga: one hint each, whoever comes claims all it can."""
         known = {(work.step, work.direction) for work in open_work(binding.definition, before)}
         lanes: set[Lane] = set()
+        plan = binding.plan(after)
+        hinted = hinted and self._worker.is_accepting
         for work in open_work(binding.definition, after):
-            lane = Lane(work.queue, work.direction)
+            lane = Lane(work.queue, work.side)
             is_new = (work.step, work.direction) not in known
-            if work.due <= now and (is_new or (hinted and lane in self._worker.lanes and self._worker.is_accepting)):
+            # What this code cannot do is not sent round: the hint would come back, and be sent again.
+            is_ours = lane in self._worker.lanes and binding.why_not(plan[work.step], work.direction) is None
+            if work.due <= now and (is_new or (hinted and is_ours)):
                 lanes.add(lane)
         return lanes
 
@@ -269,10 +357,11 @@ class Mailbox:
             self._timer = asyncio.get_running_loop().call_later(min(soon) - now, self._on_timer)
 
     def _dues(self, binding: Binding, state: SagaState) -> Iterator[float]:
-        if state.status is SagaStatus.STARTED and state.deadline_at is not None:
-            yield state.deadline_at
+        tick = next_tick(state)
+        if tick is not None:
+            yield tick
         for work in open_work(binding.definition, state):
-            if Lane(work.queue, work.direction) in self._worker.lanes:
+            if Lane(work.queue, work.side) in self._worker.lanes:
                 yield work.due
 
     def _on_timer(self) -> None:
@@ -293,10 +382,17 @@ class Mailbox:
 
 
 def _log(before: SagaState, after: SagaState) -> None:
+    fields = {"saga_id": after.id, "saga": after.saga}
+    if after.overdue and not before.overdue:
+        what = "compensations" if after.status is not SagaStatus.STARTED else "itself, when there was no way back"
+        logger.warning("saga %s %s has passed its deadline for %s", after.saga, after.id, what, extra=fields)
     if after.status is not before.status:
         level = logging.WARNING if after.status is SagaStatus.FAILED else logging.INFO
-        fields = {"saga_id": after.id, "saga": after.saga}
-        logger.log(level, "saga %s %s is %s: %s", after.saga, after.id, after.status, after.reason or "-", extra=fields)
+        logger.log(level, "saga %s %s is %s: %s", after.saga, after.id, after.status, after.why or "-", extra=fields)
+
+
+def _direction_of(event: Succeeded | Probed | Ended) -> Direction:
+    return Direction.PROBE if isinstance(event, Probed) else event.direction
 
 
 def _attempt_of(state: SagaState, claim: Claimed) -> Attempt:

@@ -17,6 +17,25 @@ class SagaPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranded:
+    """A live saga that today's classes cannot bring on.
+
+    Attributes:
+        saga_id: which one.
+        saga: the name of its class.
+        step: the step that nothing here can do, undo or probe; empty if that holds for all of it.
+        why: the reason, and what to write.
+        created_at: when it was started, in seconds since the epoch.
+    """
+
+    saga_id: str
+    saga: str
+    step: str
+    why: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How an engine is.
 

@@ -4,27 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
-from datetime import UTC, datetime
-from typing import Any, Literal
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
 
-from ..core.definition import StepDefinition
-from ..core.events import Ended, Fate, Succeeded
+from ..core.definition import StepDefinition, StepKind
+from ..core.events import Ended, Fate, Probed, Succeeded
 from ..core.retry import Retry
 from ..core.state import Direction, SagaState
 from ..core.work import undo_payload
-from ..errors import Abort, PayloadError, RetryLater
+from ..errors import Abort, PayloadError, RetryLater, StepCancelled
 from ..execution import Execution, attach
 from ..ports import Codec
 from ..ports.clock import Clock
-from ..record import StepError
+from ..probing import Happened, NotHappened, StillUnknown
+from ..record import Family
 from .binding import Binding
+from .failures import describe
 from .settings import Settings
 
 logger: logging.Logger = logging.getLogger("sagaflow.step")
 
-_MESSAGE_LIMIT = 1_000
-_TRACEBACK_LIMIT = 4_000
+Result = Succeeded | Probed | Ended
+"""How an attempt ended."""
+
+_RUN = {Direction.FORWARD: "run", Direction.UNDO: "compensation", Direction.PROBE: "probe"}
+
+
+class Pulse:
+    """The life of one attempt, as seen from outside: whether it is heard of, and whether it is still wanted."""
+
+    def __init__(self, limit: timedelta | None) -> None:
+        self.is_cancelled = False
+        self.silence: asyncio.Timeout = asyncio.timeout(None)
+        self._limit = limit.total_seconds() if limit is not None else None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._is_over = False
+
+    def begin(self) -> None:
+        """From now on the attempt must be heard of."""
+        self._put_off()
+
+    def end(self) -> None:
+        """Whoever is heard of now is a straggler."""
+        self._is_over = True
+
+    def beat(self) -> None:
+        """The attempt is heard of; from any thread.
+
+        Raises:
+            StepCancelled: it is not wanted any more.
+        """
+        if self.is_cancelled:
+            raise StepCancelled("the saga has turned back: this attempt is not wanted any more")
+        if self._is_over:  # a thread that goes on after its handler has been cut off
+            raise StepCancelled("this attempt was cut off: nobody waits for it any more")
+        if threading.get_ident() == self._thread:
+            self._put_off()
+        else:
+            self._loop.call_soon_threadsafe(self._put_off)
+
+    def _put_off(self) -> None:
+        if self._limit is not None and not self._is_over and not self.silence.expired():
+            self.silence.reschedule(self._loop.time() + self._limit)
 
 
 class Runner:
@@ -35,41 +78,92 @@ class Runner:
         self._clock = clock
         self._settings = settings
 
-    async def run(self, binding: Binding, state: SagaState, step: str, direction: Direction) -> Succeeded | Ended:
+    async def run(
+        self,
+        binding: Binding,
+        state: SagaState,
+        declared: StepDefinition,
+        direction: Direction,
+        *,
+        family: Family,
+        pulse: Pulse,
+    ) -> Result:
         """Run the attempt that ``state`` has claimed.
 
         Raises:
             asyncio.CancelledError: this call was cancelled; then how the handler ended is not known.
         """
-        declared = binding.definition[step]
+        step = declared.name
         attempt = state.steps[step].track(direction).attempt
         try:
-            arguments, outputs, execution = self._prepare(binding, state, declared, direction)
+            arguments, outputs, execution = self._prepare(binding, state, declared, direction, family, pulse)
         except PayloadError as error:
             return self.ended(state, step, direction, attempt, error, Fate.REFUSED)
         limit = asyncio.timeout(declared.timeout.total_seconds() if declared.timeout else None)
         try:
-            async with limit:
-                handler = attach(binding.factory(), execution)
-                name = declared.action if direction is Direction.FORWARD else declared.compensation
-                output = await getattr(handler, str(name))(*arguments, **outputs)
+            async with limit, pulse.silence:
+                pulse.begin()
+                method = str(_method(declared, direction))
+                handler = attach(binding.handler(method), execution)
+                result = await getattr(handler, method)(*arguments, **outputs)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
+            if pulse.is_cancelled:
+                if task is not None:
+                    task.uncancel()
+                return self.ended(state, step, direction, attempt, error, Fate.CANCELLED)
             if task is not None and task.cancelling():
                 raise
             # The handler itself raised it (something inside was cancelled): an exception like any other.
             return self.ended(state, step, direction, attempt, error, Fate.RETRYABLE)
         except (Exception, SystemExit) as error:
             after = error.after.total_seconds() if isinstance(error, RetryLater) else None
-            fate = _fate(declared, direction, error, timed_out=limit.expired())
+            was_cut = limit.expired() or pulse.silence.expired()
+            fate = _fate(declared, direction, error, was_cut=was_cut, cancelled=pulse.is_cancelled)
             return self.ended(state, step, direction, attempt, error, fate, after)
+        finally:
+            pulse.end()
+        return self._result(binding, state, declared, direction, attempt, result)
+
+    def _result(  # all that there is to know of an attempt
+        self,
+        binding: Binding,
+        state: SagaState,
+        declared: StepDefinition,
+        direction: Direction,
+        attempt: int,
+        result: Any,
+    ) -> Result:
+        step, at = declared.name, self._clock.now()
         if direction is Direction.UNDO:
-            return Succeeded(step, direction, attempt, None, self._clock.now())
+            return Succeeded(step, direction, attempt, None, at)
+        limit = self._settings.output_limit
         try:
-            payload = binding.encode_output(step, output, self._settings.output_limit)
-        except PayloadError as error:
+            if direction is Direction.PROBE:
+                return self._found(binding, declared, attempt, result)
+            if declared.kind is StepKind.WAIT:
+                return Succeeded(step, direction, attempt, "null", at)
+            return Succeeded(step, direction, attempt, binding.encode_result(declared, result, limit), at)
+        except (PayloadError, TypeError) as error:
             return self.ended(state, step, direction, attempt, error, Fate.UNRECORDABLE)
-        return Succeeded(step, direction, attempt, payload, self._clock.now())
+
+    def _found(self, binding: Binding, declared: StepDefinition, attempt: int, result: object) -> Probed:
+        at = self._clock.now()
+        match result:
+            case Happened():
+                found = cast("Happened[object]", result)
+                payload = binding.encode_output(declared, found.output, self._settings.output_limit)
+                return Probed(declared.name, attempt, True, at, output=payload)
+            case NotHappened():
+                return Probed(declared.name, attempt, False, at)
+            case StillUnknown():
+                after = result.retry_after.total_seconds() if result.retry_after is not None else None
+                return Probed(declared.name, attempt, None, at, after=after)
+            case _:
+                raise TypeError(
+                    f"probe {declared.probe!r} returned a {type(result).__name__}; return Happened(output), "
+                    f"NotHappened() or StillUnknown()"
+                )
 
     def ended(
         self,
@@ -87,64 +181,75 @@ class Runner:
             "saga %s %s, %s of step %s, attempt %d: %s (%s)",
             state.saga,
             state.id,
-            "run" if direction is Direction.FORWARD else "compensation",
+            _RUN[direction],
             step,
             attempt,
             type(error).__name__,
             fate,
             extra={"saga_id": state.id, "saga": state.saga, "step": step, "attempt": attempt},
         )
-        payload = self._codec.encode(_describe(error), StepError)
+        payload = self._codec.encode(*describe(error))
         return Ended(step, direction, attempt, fate, payload, self._clock.now(), after)
 
-    def _prepare(
-        self, binding: Binding, state: SagaState, declared: StepDefinition, direction: Direction
+    def _prepare(  # all that a handler may want to know
+        self,
+        binding: Binding,
+        state: SagaState,
+        declared: StepDefinition,
+        direction: Direction,
+        family: Family,
+        pulse: Pulse,
     ) -> tuple[list[Any], dict[str, Any], Execution]:
-        context = binding.decode_context(state)
-        arguments: list[Any] = [context]
+        step = state.steps[declared.name]
+        arguments: list[Any] = [binding.decode_context(state)]
         outputs: dict[str, Any] = {}
         outcome: Literal["completed", "unknown"] | None = None
+        if declared.takes_item:
+            arguments.append(binding.decode_item(declared, step.item or "null"))
         if direction is Direction.FORWARD:
-            outputs = binding.inputs(state, declared.name)
-        else:
+            outputs = binding.inputs(state, declared.inputs, family)
+        elif direction is Direction.UNDO:
             payload = undo_payload(state, declared.name)
             outcome = "unknown" if payload is None else "completed"
             if declared.takes_output:
-                arguments.append(None if payload is None else binding.decode_output(declared.name, payload))
+                arguments.append(None if payload is None else binding.decode_output(declared, payload))
         execution = Execution(
             saga_id=state.id,
             step_name=declared.name,
-            attempt=state.steps[declared.name].track(direction).attempt,
+            attempt=step.track(direction).attempt,
             direction=direction,
+            generation=step.generation,
             outcome=outcome,
             deadline=None if state.deadline_at is None else datetime.fromtimestamp(state.deadline_at, UTC),
             detached=False,
+            pulse=pulse.beat,
         )
         return arguments, outputs, execution
 
 
-def _fate(declared: StepDefinition, direction: Direction, error: BaseException, *, timed_out: bool) -> Fate:
+def _method(declared: StepDefinition, direction: Direction) -> str | None:
+    match direction:
+        case Direction.FORWARD:
+            return declared.action
+        case Direction.UNDO:
+            return declared.compensation
+        case Direction.PROBE:
+            return declared.probe
+
+
+def _fate(
+    declared: StepDefinition, direction: Direction, error: BaseException, *, was_cut: bool, cancelled: bool
+) -> Fate:
     """How an exception ends an attempt. A compensation has no business failures: only ``Abort`` gives it up.
 
     An attempt that we cut off may have had its effect, whatever ``abort_on`` says of timeouts (which are OSErrors).
     """
+    if cancelled:
+        return Fate.CANCELLED
     forward = direction is Direction.FORWARD
-    if not timed_out and (isinstance(error, Abort) or (forward and isinstance(error, declared.abort_on))):
+    if not was_cut and (isinstance(error, Abort) or (forward and isinstance(error, declared.abort_on))):
         return Fate.ABORTED
     policy: Retry = declared.retry if forward else declared.compensation_retry
-    return Fate.RETRYABLE if isinstance(error, (RetryLater, *policy.on)) else Fate.FINAL
-
-
-def _describe(error: BaseException) -> StepError:
-    """What is kept of an exception, bounded so that there is always room for it."""
-    trace = "".join(traceback.format_exception(error))
-    return StepError(
-        type=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=_printable(str(error))[:_MESSAGE_LIMIT],
-        traceback=_printable(trace)[-_TRACEBACK_LIMIT:],
-    )
-
-
-def _printable(text: str) -> str:
-    """Without lone surrogates, which no store takes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    if not isinstance(error, (RetryLater, *policy.on)):
+        return Fate.FINAL
+    return Fate.TIMED_OUT if was_cut and isinstance(error, TimeoutError) else Fate.RETRYABLE

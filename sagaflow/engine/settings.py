@@ -23,6 +23,9 @@ class Settings:
         death_after: how long a worker's beat must stand still, seen without a gap, until it is held to be dead.
         context_limit, output_limit: the longest context and output of a step, in characters of their encoded form.
         document_limit: the most that one saga may hold in all, in characters; 64 KiB of it are kept for undoing.
+        elements_limit: the longest list that a step with ``each=`` is done for.
+        keep_completed, keep_compensated, keep_failed: how long sagas are kept that ended so; None is for ever.
+        keep_ids: how long an id that was given to ``start`` is remembered after its saga was forgotten.
 
     Raises:
         ConfigurationError: a value makes no sense.
@@ -43,10 +46,17 @@ class Settings:
     context_limit: int = 256 * 1024
     output_limit: int = 256 * 1024
     document_limit: int = 1024 * 1024
+    elements_limit: int = 1_000
+    keep_completed: timedelta | None = None
+    keep_compensated: timedelta | None = None
+    keep_failed: timedelta | None = None
+    keep_ids: timedelta = timedelta(days=30)
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value: timedelta | int = getattr(self, setting.name)
+            value: timedelta | int | None = getattr(self, setting.name)
+            if value is None:
+                continue
             size = value.total_seconds() if isinstance(value, timedelta) else value
             if size < 0 or (size == 0 and setting.name != "grace"):
                 raise ConfigurationError(f"Settings({setting.name}={value!r}): write a value above zero")

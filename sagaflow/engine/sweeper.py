@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from random import Random
 
-from ..core.work import open_work
+from ..core.work import next_tick, open_work
 from ..errors import StoreUnavailable
 from ..ports import Due, Lane, Store, Stored
 from ..tasks import is_cancelled
 from ..throttle import Throttle
+from .hints import next_look
 from .reading import load_readable
 from .settings import Settings
 from .worker import Worker
@@ -19,7 +21,8 @@ logger: logging.Logger = logging.getLogger("sagaflow.sweeper")
 
 _LIMIT = 200  # sagas a sweep
 _LONGEST = 300.0  # seconds between two dispatches of a saga that nobody takes up
-_SETTLE_EVERY = 10  # sweeps between two looks for claims of our own that we know nothing of
+_LEAVE = 10.0  # seconds without a look at a saga that this worker cannot bring on, and nobody else has
+_SETTLE_EVERY = 10  # sweeps between two looks for claims of our own that we know nothing of, and to forget
 
 
 class Sweeper:
@@ -30,16 +33,19 @@ class Sweeper:
         self._worker = worker
         self._settings = settings
         self._random = random
-        self._fingerprints = tuple(binding.definition.fingerprint for binding in worker.bindings.values())
         self._throttle = Throttle(logger)
+        self._left: dict[Due, float] = {}  # what this worker cannot bring on, as it was found, and until when
 
     async def run(self) -> None:
         sweeps = 0
         while not is_cancelled():
             try:
                 found = await self.sweep()
+                self._worker.check_wanted()
                 if sweeps % _SETTLE_EVERY == 0:
                     await self._settle_own()
+                    await self._worker.bindings.look()
+                    await self._expire()
             except StoreUnavailable as error:
                 self._throttle.warning("sweep", "cannot look for sagas that are due: %s", error)
                 found = 0
@@ -49,33 +55,68 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """One look; returns how many due sagas were found."""
-        for orphan in await self._store.orphans(_LIMIT, self._fingerprints):
+        for orphan in await self._store.orphans(_LIMIT, self._worker.bindings.fingerprints):
             # Its own death its heart will tell it in a moment; what it took over until then would be lost again.
             if orphan.owner != self._worker.owner:
                 self._worker.lost(orphan.saga_id, orphan.owner)
         now = self._worker.clock.now()
-        found = await self._store.due(now, _LIMIT, self._fingerprints)
+        self._left = {due: until for due, until in self._left.items() if until > now}
+        found = await self._store.due(now, _LIMIT + len(self._left), self._worker.bindings.fingerprints)
+        found = await self._leave([due for due in found if due not in self._left], now)
         if not found:
             return 0
-        claimed = await self._store.defer(found, [now + self._pause(due) for due in found])
-        ours = [due.saga_id for due, won in zip(found, claimed, strict=True) if won]
-        for stored in await load_readable(self._store, ours):
+        pauses = [self._pause(due) for due in found]
+        claimed = await self._store.defer(found, [now + pause for pause in pauses])
+        ours = {due.saga_id: (due, pause) for due, pause, won in zip(found, pauses, claimed, strict=True) if won}
+        readable = await load_readable(self._store, list(ours))
+        await self._hasten(readable, ours, now)
+        for stored in readable:
             await self._dispatch(stored, now)
         return len(found)
 
+    async def _leave(self, found: list[Due], now: float) -> list[Due]:
+        """Those that this worker can bring on. The others it does not put off: who can do them finds them at once."""
+        bindings = self._worker.bindings
+        if not found or bindings.are_whole:
+            return found
+        beyond: set[str] = set()
+        for stored in await load_readable(self._store, [due.saga_id for due in found]):
+            binding = bindings.known(stored.state)
+            if binding is not None and not stored.inbox and not binding.can_bring_on(stored.state, now):
+                beyond.add(stored.state.id)
+        self._left |= {due: now + _LEAVE for due in found if due.saga_id in beyond}
+        return [due for due in found if due.saga_id not in beyond]
+
+    async def _hasten(self, readable: list[Stored], ours: Mapping[str, tuple[Due, float]], now: float) -> None:
+        """Whatever comes due before a pause is over, a deadline above all, does not wait for its end."""
+        sooner: dict[str, tuple[Due, float]] = {}
+        for stored in readable:
+            binding = await self._worker.bindings.find(stored.state)
+            due, pause = ours[stored.state.id]
+            if binding is not None and (at := next_look(binding.definition, stored.state, now, pause)) < now + pause:
+                sooner[due.saga_id] = (Due(due.saga_id, now + pause, due.dispatches + 1), at)
+        if sooner:
+            await self._store.defer([due for due, _ in sooner.values()], [at for _, at in sooner.values()])
+
     async def _dispatch(self, stored: Stored, now: float) -> None:
         worker = self._worker
-        binding = worker.binding(stored.state)
+        binding = await worker.bindings.find(stored.state)
         if binding is None:
             return
-        lanes = {
-            Lane(work.queue, work.direction) for work in open_work(binding.definition, stored.state) if work.due <= now
-        }
+        lanes = {Lane(work.queue, work.side) for work in open_work(binding.definition, stored.state) if work.due <= now}
         here = lanes & worker.lanes
-        if not lanes or stored.inbox or (here and worker.slots.free):
+        tick = next_tick(stored.state)
+        has_news = bool(stored.inbox) or (tick is not None and tick <= now)
+        if not lanes or has_news or (here and worker.slots.free):
             worker.look(stored.state.id)
             lanes -= here
         await worker.hints.send(stored.state.id, lanes)
+
+    async def _expire(self) -> None:
+        """Forget what has been kept for long enough."""
+        keep_ids = self._settings.keep_ids.total_seconds()
+        while await self._store.expire(self._worker.clock.now(), _LIMIT, keep_ids) == _LIMIT and not is_cancelled():
+            pass
 
     async def _settle_own(self) -> None:
         """Find claims in this worker's name that it knows nothing of: the write came through long after its reply."""

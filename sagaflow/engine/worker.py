@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .. import tasks
-from ..core.events import Ended, Event, Fate, Released, Succeeded, WorkerLost
+from ..core.definition import SagaDefinition
+from ..core.events import Event, Fate, Released, WorkerLost
 from ..core.state import Direction, SagaState
-from ..core.work import next_due
+from ..core.work import next_due, open_work
 from ..errors import StoreUnavailable
-from ..ports import Broker, Lane, Outcome, Store, Stored, Transition
+from ..ports import Broker, Codec, Lane, Outcome, Store, Stored, Transition
 from ..ports.clock import Clock
+from ..record import Family, SagaRecord
 from ..throttle import Throttle
 from .binding import Binding
+from .bindings import Bindings
 from .committer import Committer
+from .duties import Duties
+from .families import load_family
 from .hints import Hints
 from .liveness import Liveness
 from .mailbox import Attempt, Mailbox
-from .runner import Runner
+from .runner import Pulse, Result, Runner
 from .settings import Settings
 from .slots import Slots
 from .watcher import Watcher
@@ -42,7 +47,7 @@ class _Running:
     state: SagaState
     attempt: Attempt
     began: bool = False
-    event: Succeeded | Ended | None = None
+    event: Result | None = None
 
 
 _CALM = (0.05, 2.0)  # seconds without new work after the store failed: the first time, and at most
@@ -56,7 +61,8 @@ class Worker:
         *,
         store: Store,
         broker: Broker,
-        bindings: Mapping[str, Binding],
+        bindings: Bindings,
+        codec: Codec,
         lanes: Iterable[Lane],
         clock: Clock,
         settings: Settings,
@@ -67,7 +73,8 @@ class Worker:
         self.store = store
         self.hints: Hints = Hints(broker)
         self._broker = broker
-        self.bindings = bindings
+        self.bindings: Bindings = bindings
+        self.codec: Codec = codec
         self.lanes: frozenset[Lane] = frozenset(lanes)
         self.clock = clock
         self.settings = settings
@@ -79,6 +86,8 @@ class Worker:
         self._liveness = liveness
         self._mailboxes: dict[str, Mailbox] = {}
         self._attempts: dict[tuple[str, Attempt], asyncio.Task[None]] = {}
+        self._pulses: dict[tuple[str, Attempt], Pulse] = {}
+        self.duties: Duties = Duties(self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._calm = 0.0
@@ -166,20 +175,10 @@ class Worker:
         if mailbox.is_idle:
             self._mailboxes.pop(mailbox.saga_id, None)
 
-    def binding(self, state: SagaState) -> Binding | None:
-        """The class that a saga runs by, if this engine has it as the saga was started with."""
-        binding = self.bindings.get(state.saga)
-        if binding is not None and binding.definition.fingerprint == state.fingerprint:
-            return binding
-        self.throttle.warning(
-            f"binding {state.saga}",
-            "this engine does not have saga %s (definition %s), which it was sent; it is left to others. Services "
-            "that share a broker and have different sagas need queues of their own: class %s(..., queue=...)",
-            state.saga,
-            state.fingerprint,
-            state.saga,
-        )
-        return None
+    def record(self, state: SagaState, family: Family) -> SagaRecord[Any]:
+        """What others see of a saga."""
+        binding = self.bindings.known(state)
+        return binding.record(state, family) if binding else SagaRecord(state, self.codec, None, family)
 
     async def load(self, saga_id: str) -> Stored | None:
         stored = (await self.store.load([saga_id])).get(saga_id)
@@ -198,12 +197,18 @@ class Worker:
         self._calm = min(2 * self._calm or _CALM[0], _CALM[1])
         self._calm_until = self.clock.monotonic() + self._calm
 
-    def wake_at(self, state: SagaState, now: float) -> float | None:
+    def wake_at(self, definition: SagaDefinition, state: SagaState, now: float) -> float | None:
         """When a sweeper must look: at once when due, but later for what a hint or this worker's memory brings on."""
-        due = next_due(state)
+        due = next_due(definition, state)
         if due is None or self._draining or due > now + self.settings.in_place.total_seconds():
             return due
-        return max(due, now) + self.settings.patience.total_seconds()
+        late = max(due, now) + self.settings.patience.total_seconds()
+        elsewhere = (
+            work.due
+            for work in open_work(definition, state)
+            if work.due > now and Lane(work.queue, work.side) not in self.lanes
+        )
+        return min(elsewhere, default=late) if due > now else late
 
     # ------------------------------------------------------------------ attempts
 
@@ -211,6 +216,7 @@ class Worker:
         """Run a claimed attempt in a task of its own; its slot is taken already."""
         running = _Running(mailbox, binding, state, attempt)
         mailbox.running += 1
+        mailbox.runs_cancellable = binding.definition.cancel_siblings
         task = self.spawn(self._run(running), f"{attempt[0]} of {mailbox.saga_id}")
         self._attempts[mailbox.saga_id, attempt] = task
         # A task that is cancelled before its first step runs none of its code: only a callback always comes.
@@ -224,9 +230,21 @@ class Worker:
     async def _run(self, running: _Running) -> None:
         step, direction, _, owner = running.attempt
         # Not begun is handed over at once: nobody need wait for this worker.
-        if not self._draining and await self._liveness.assured(owner):
-            running.began = True
-            running.event = await self.runner.run(running.binding, running.state, step, direction)
+        if self._draining or not await self._liveness.assured(owner):
+            return
+        state, declared = running.state, running.binding.plan(running.state)[step]
+        family: Family = {}
+        if direction is Direction.FORWARD and any(state.steps[name].linked for name in declared.inputs):
+            family = await load_family(self.store, [state], self.record)
+        key = state.id, running.attempt
+        self._pulses[key] = pulse = Pulse(declared.heartbeat_timeout)
+        running.began = True
+        try:
+            running.event = await self.runner.run(
+                running.binding, state, declared, direction, family=family, pulse=pulse
+            )
+        finally:
+            del self._pulses[key]
 
     def _ended(self, running: _Running, task: asyncio.Task[None]) -> None:
         mailbox = running.mailbox
@@ -252,6 +270,24 @@ class Worker:
         for (_, attempt), task in list(self._attempts.items()):
             if attempt[3] == owner:
                 task.cancel()
+
+    def cancel_unwanted(self, state: SagaState, steps: Sequence[str]) -> None:
+        """Cancel what runs here of these steps: the saga has turned back, and will not wait for it."""
+        for name in steps:
+            track = state.steps[name].forward
+            if track.claim is None:
+                continue
+            key = state.id, (name, Direction.FORWARD, track.attempt, track.claim.owner)
+            pulse = self._pulses.get(key)
+            if pulse is not None and not pulse.is_cancelled:
+                pulse.is_cancelled = True
+                self._attempts[key].cancel()
+
+    def check_wanted(self) -> None:
+        """Look whether what runs here is still wanted, where its saga may have turned back elsewhere."""
+        for saga_id, mailbox in self._mailboxes.items():
+            if mailbox.runs_cancellable:
+                self.look(saga_id)
 
     def lost(self, saga_id: str, owner: str) -> None:
         """A worker that holds a claim of this saga is recorded as dead."""

@@ -6,6 +6,7 @@ from .store import (
     INBOX_LIMIT,
     Beat,
     Due,
+    Graph,
     Heart,
     Orphan,
     Outcome,
@@ -16,6 +17,8 @@ from .store import (
     Store,
     Stored,
     Summary,
+    Ticket,
+    Tombstone,
     Transition,
 )
 
@@ -26,6 +29,7 @@ __all__ = [
     "Codec",
     "Delivery",
     "Due",
+    "Graph",
     "Heart",
     "Hint",
     "Lane",
@@ -39,5 +43,7 @@ __all__ = [
     "Stored",
     "Subscription",
     "Summary",
+    "Ticket",
+    "Tombstone",
     "Transition",
 ]

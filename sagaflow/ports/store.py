@@ -41,7 +41,7 @@ class Transition(Struct, frozen=True):
         wake_at: when somebody must look at it again; None if nobody needs to.
         consumed: the tokens of the requests that ``after`` has taken in; they leave the inbox with the change.
         inbox_size: if not None, the change holds only while the inbox has exactly this many requests (``consumed``
-            included). A saga becomes terminal only so: a request that was accepted before is never passed over.
+            included). A saga comes to accept less only so: a request that was accepted is never passed over.
     """
 
     before: SagaState
@@ -66,6 +66,34 @@ class Posted(Struct, frozen=True):
 
     accepted: bool
     status: SagaStatus | None
+
+
+class Ticket(Struct, frozen=True):
+    """A place in the line for a lock.
+
+    ``root`` names the family of the saga: sagas of one family do not exclude each other. ``term`` tells one time that
+    a saga stood in the line from another.
+    """
+
+    saga_id: str
+    root: str
+    term: int
+
+
+class Graph(Struct, frozen=True):
+    """The steps of a saga as they were when sagas were started by them; ``body`` is text that only the core reads."""
+
+    fingerprint: str
+    saga: str
+    body: str
+
+
+class Tombstone(Struct, frozen=True):
+    """What is left of a saga whose id was chosen by who started it, so that it cannot be started again."""
+
+    saga: str
+    status: SagaStatus
+    completed_at: float | None
 
 
 class Due(Struct, frozen=True):
@@ -171,7 +199,7 @@ class Store(Protocol):
         ...
 
     async def insert(self, state: SagaState, wake_at: float | None) -> bool:
-        """Keep a new saga; False if its id is taken, and then nothing has changed. Safe to repeat."""
+        """Keep a new saga; False if its id is taken, be it by a tombstone: then nothing has changed. Safe to repeat."""
         ...
 
     async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
@@ -187,8 +215,8 @@ class Store(Protocol):
         """
         ...
 
-    async def post(self, saga_id: str, signal: Signal, statuses: Sequence[SagaStatus]) -> Posted:
-        """Append a request to a saga's inbox, if its status is one of these; in one atomic act.
+    async def post(self, saga_id: str, signal: Signal) -> Posted:
+        """Append a request to a saga's inbox, if the saga ``accepts`` its ``kind``; in one atomic act.
 
         The revision stays, so the worker that holds the saga is not disturbed. From now on ``due`` finds the saga,
         until the request is consumed. Safe to repeat: a token that is in the inbox already is accepted.
@@ -230,6 +258,45 @@ class Store(Protocol):
 
     async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:
         """Revision and status of those that exist: what somebody polls who waits for the end of many sagas."""
+        ...
+
+    async def queue_up(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        """Stand at the end of the line for a lock, or keep the place there; first come, first served.
+
+        Returns:
+            the line as it is now, from its beginning; at least as far as this ticket, or as the first 100 of it.
+        """
+        ...
+
+    async def leave_queue(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
+        """Leave the line for a lock; returns the line that is left, at least its first 100. Safe to repeat."""
+        ...
+
+    async def queue(self, key: str) -> tuple[Ticket, ...]:
+        """The line for a lock, at least its first 100."""
+        ...
+
+    async def keep_graph(self, graph: Graph) -> None:
+        """Keep a graph for ever, under its fingerprint. Safe to repeat."""
+        ...
+
+    async def graphs(self, sagas: Sequence[str]) -> list[Graph]:
+        """All graphs that were kept of these sagas."""
+        ...
+
+    async def expire(self, now: float, limit: int, keep_ids: float) -> int:
+        """Forget up to ``limit`` sagas whose ``expire_at`` has passed, and tombstones that are old enough.
+
+        Of a saga that is ``named``, a tombstone stays for ``keep_ids`` seconds. Where the server does a part of this
+        by itself, this does the rest.
+
+        Returns:
+            how many sagas were forgotten.
+        """
+        ...
+
+    async def tombstone(self, saga_id: str) -> Tombstone | None:
+        """What is left of a saga that was forgotten."""
         ...
 
     def heart(self) -> Heart:

@@ -23,17 +23,30 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from msgspec.structs import replace
 
-from ..core.state import SagaState, SagaStatus, StepState, StepStatus, Track
-from ..errors import InboxFull, PayloadError
-from ..ports import INBOX_LIMIT, Outcome, Posted, Signal, Store, Summary
+from ..core.state import (
+    SCHEMA,
+    Act,
+    Link,
+    Lock,
+    LockStatus,
+    Received,
+    SagaState,
+    SagaStatus,
+    StepState,
+    StepStatus,
+    Track,
+)
+from ..errors import PayloadError
+from ..ports import Outcome, Store, Summary
+from .store_contract_inbox import InboxContract
+from .store_contract_locks import GraphsContract, LocksContract
+from .store_contract_retention import RetentionContract
 from .store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
 from .store_states import change, changed, claimed, new_saga, request
-from .strategies import sagas, signals
-
-STARTED = (SagaStatus.STARTED,)
+from .strategies import any_saga, sagas
 
 AWKWARD = (
     "$status",
@@ -48,14 +61,6 @@ AWKWARD = (
     " ",
 )
 
-# The examples of one test share its store: each has an id of its own, so they do not meet. And several subclasses
-# share a test: an example that fails with one store is worth a try with the others.
-_any_saga = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
-    max_examples=50,
-    deadline=None,
-)
-
 
 class SagasContract:
     """Sagas are kept whole, and changed by compare-and-set."""
@@ -63,7 +68,7 @@ class SagasContract:
     races = 1_000
     """How often two stores race for one change."""
 
-    @_any_saga
+    @any_saga
     @given(state=sagas())
     async def test_a_new_saga_is_kept_whole(self, store: Store, other_store: Store, state: SagaState) -> None:
         state = replace(state, id=new_saga().id + state.id)
@@ -72,7 +77,7 @@ class SagasContract:
         assert stored.state == state
         assert stored.inbox == ()
 
-    @_any_saga
+    @any_saga
     @given(state=sagas(), after=sagas())
     async def test_a_changed_saga_is_kept_whole(
         self, store: Store, other_store: Store, state: SagaState, after: SagaState
@@ -90,7 +95,7 @@ class SagasContract:
         after = changed(state.with_step("reserve", step), reason=text + text)
         assert await store.insert(state, 1.0)
         assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
-        assert (await store.post(state.id, request(text, text), STARTED)).accepted
+        assert (await store.post(state.id, request(text, text))).accepted
         stored = (await store.load([state.id]))[state.id]
         assert stored.state == after
         assert stored.inbox == (request(text, text),)
@@ -103,7 +108,7 @@ class SagasContract:
         with pytest.raises(TypeError):
             await store.summaries([no_id])
         with pytest.raises(TypeError):
-            await store.post(no_id, request("token"), STARTED)
+            await store.post(no_id, request("token"))
 
     async def test_a_lone_surrogate_is_refused_where_it_comes_in(self, store: Store) -> None:
         state = new_saga()
@@ -111,7 +116,7 @@ class SagasContract:
             await store.insert(replace(state, context="\ud800"), None)
         await store.insert(state, None)
         with pytest.raises(PayloadError):
-            await store.post(state.id, request("token", "\udfff"), STARTED)
+            await store.post(state.id, request("token", "\udfff"))
 
     async def test_a_state_that_cannot_be_kept_does_not_stop_its_batch(self, store: Store) -> None:
         bad, good = new_saga(), new_saga()
@@ -128,6 +133,47 @@ class SagasContract:
             assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
             state = after
         assert (await store.load([state.id]))[state.id].state == state
+
+    async def test_a_thousand_elements_of_a_step(self, store: Store) -> None:
+        names = ["reserve", *(f"reserve[{number}]" for number in range(1_000))]
+        state = new_saga(steps=names)
+        await store.insert(state, None)
+        for name in ("reserve[0]", "reserve[999]", "reserve"):
+            after = claimed(state, "worker", name)
+            assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+            state = after
+        fewer = {name: step for name, step in state.steps.items() if name != "reserve[7]"}
+        after = changed(state, steps={**fewer, "reserve[1000]": StepState(item="{}")})
+        assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
+        assert (await store.load([state.id]))[state.id].state == after
+        assert await store.claimed_by("worker", 10) == [state.id]
+
+    @pytest.mark.parametrize("key", [*AWKWARD, "", "0", "$[]", "a[0]", "x" * 500])
+    async def test_keys_of_locks_and_signals_are_never_more_than_text(self, store: Store, key: str) -> None:
+        locks, signals = {key: Lock(LockStatus.WANTED, 1)}, {key: Received("token", 1.0, output=key)}
+        states = [new_saga(), new_saga(locks=locks, signals=signals)]
+        for state in states:
+            assert await store.insert(state, None)
+            some = changed(
+                state,
+                locks={key: Lock(LockStatus.HELD, 2, holder=key), "other": Lock(LockStatus.WANTED, 1)},
+                signals={"$set": Received("b", 2.0, error=key), key: Received("c", 3.0)},
+                acts=(Act(key, 1.0, key, key, "reserve"),),
+                parent=Link(key, "reserve"),
+            )
+            none = changed(some, locks={}, signals={}, acts=(), parent=None)
+            for before, after in ((state, some), (some, none)):
+                assert await store.commit([change(before, after)]) == [Outcome.COMMITTED]
+                assert (await store.load([state.id]))[state.id].state == after
+
+    async def test_what_is_committed_is_in_todays_form(self, store: Store) -> None:
+        old = new_saga(schema=1)
+        await store.insert(old, None)
+        newer = changed(old, reason="first")
+        newest = changed(newer, reason="second")
+        for before, after in ((old, newer), (newer, newest)):
+            assert await store.commit([change(before, after)]) == [Outcome.COMMITTED]
+            assert (await store.load([old.id]))[old.id].state == replace(after, schema=SCHEMA)
 
     async def test_what_is_not_there_is_not_found(self, store: Store) -> None:
         assert await store.load(["nobody"]) == {}
@@ -203,123 +249,17 @@ class SagasContract:
         }
 
 
-class InboxContract:
-    """A request that was accepted waits until a change of its saga takes it in."""
-
-    @_any_saga
-    @given(signal=signals())
-    async def test_a_request_is_kept_whole(self, store: Store, other_store: Store, signal: Signal) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        assert await store.post(state.id, signal, STARTED) == Posted(True, SagaStatus.STARTED)
-        assert (await other_store.load([state.id]))[state.id].inbox == (signal,)
-
-    async def test_requests_wait_in_their_order_and_once(self, store: Store, other_store: Store) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        sent = [request(token, f"reason {token}") for token in "cab"]
-        for signal in [*sent, *sent]:
-            assert (await store.post(state.id, signal, STARTED)).accepted
-            assert (await other_store.post(state.id, signal, STARTED)).accepted
-        stored = (await store.load([state.id]))[state.id]
-        assert stored.inbox == tuple(sent)
-        assert stored.state == state
-
-    async def test_one_token_posted_by_many_at_once_is_there_once(self, store: Store, other_store: Store) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        posted = await asyncio.gather(
-            *(one.post(state.id, request("token"), STARTED) for one in (store, other_store) * 10)
-        )
-        assert all(answer.accepted for answer in posted)
-        assert (await store.load([state.id]))[state.id].inbox == (request("token"),)
-
-    async def test_a_saga_in_another_status_refuses(self, store: Store) -> None:
-        state = new_saga(status=SagaStatus.FAILED)
-        await store.insert(state, None)
-        assert await store.post(state.id, request("token"), STARTED) == Posted(False, SagaStatus.FAILED)
-        assert await store.post(state.id, request("token"), ()) == Posted(False, SagaStatus.FAILED)
-        assert await store.post("nobody", request("token"), STARTED) == Posted(False, None)
-        assert (await store.load([state.id]))[state.id].inbox == ()
-
-    async def test_a_full_inbox_refuses_what_is_new(self, store: Store, other_store: Store) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        tokens = [f"token-{number}" for number in range(INBOX_LIMIT)]
-        for token in tokens:
-            assert (await store.post(state.id, request(token), STARTED)).accepted
-        with pytest.raises(InboxFull):
-            await other_store.post(state.id, request("one too many"), STARTED)
-        assert (await store.post(state.id, request(tokens[0]), STARTED)).accepted
-        assert not (await store.post(state.id, request("new"), ())).accepted
-        taken = change(state, consumed=tuple(tokens[:10]), inbox_size=INBOX_LIMIT)
-        assert await store.commit([taken]) == [Outcome.COMMITTED]
-        assert (await other_store.post(state.id, request("one too many"), STARTED)).accepted
-        waiting = (await store.load([state.id]))[state.id].inbox
-        assert [signal.token for signal in waiting] == [*tokens[10:], "one too many"]
-
-    async def test_what_is_consumed_leaves_with_the_change(self, store: Store) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        for token in ("a", "b", "c"):
-            await store.post(state.id, request(token), STARTED)
-        old = change(replace(state, revision=7), consumed=("a", "b"))
-        assert await store.commit([old]) == [Outcome.CONFLICT]
-        assert len((await store.load([state.id]))[state.id].inbox) == 3
-        assert await store.commit([change(state, consumed=("a", "c", "was never there"))]) == [Outcome.COMMITTED]
-        assert (await store.load([state.id]))[state.id].inbox == (request("b"),)
-
-    @pytest.mark.parametrize("size", [0, 1, 3])
-    async def test_a_change_that_counts_on_another_inbox_conflicts(self, store: Store, size: int) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        for token in ("a", "b"):
-            await store.post(state.id, request(token), STARTED)
-        wrong = change(state, consumed=("a", "b"), inbox_size=size)
-        assert await store.commit([wrong]) == [Outcome.CONFLICT]
-        stored = (await store.load([state.id]))[state.id]
-        assert stored.state == state
-        assert len(stored.inbox) == 2
-        assert await store.commit([change(state, consumed=("a",), inbox_size=2)]) == [Outcome.COMMITTED]
-
-    async def test_a_request_is_accepted_or_the_saga_ends_but_not_both(self, store: Store, other_store: Store) -> None:
-        for _ in range(50):
-            state = new_saga()
-            await store.insert(state, None)
-            end = change(state, changed(state, status=SagaStatus.COMPLETED), inbox_size=0)
-            (outcome,), posted = await asyncio.gather(
-                store.commit([end]), other_store.post(state.id, request("token"), STARTED)
-            )
-            assert (outcome is Outcome.COMMITTED) != posted.accepted
-            expected = SagaStatus.STARTED if posted.accepted else SagaStatus.COMPLETED
-            assert posted.status == expected
-            assert (await store.load([state.id]))[state.id].state.status == expected
-
-    async def test_requests_that_race_with_commits_are_never_lost(self, store: Store, other_store: Store) -> None:
-        state = new_saga()
-        await store.insert(state, None)
-        sent = [request(f"token-{number}") for number in range(100)]
-        seen: list[Signal] = []
-
-        async def post() -> None:
-            for signal in sent:
-                assert (await other_store.post(state.id, signal, STARTED)).accepted
-
-        posting = asyncio.create_task(post())
-        all_posted = False
-        while not all_posted:
-            all_posted = posting.done()
-            stored = (await store.load([state.id]))[state.id]
-            tokens = tuple(signal.token for signal in stored.inbox)
-            # Nobody else commits, so what is posted meanwhile must not make it conflict.
-            assert await store.commit([change(stored.state, consumed=tokens)]) == [Outcome.COMMITTED]
-            seen += stored.inbox
-        await posting
-        assert seen == sent
-
-
 @pytest.mark.asyncio
-class StoreContract(SagasContract, InboxContract, SweepingContract, LivenessContract, ListingContract):
+class StoreContract(
+    SagasContract,
+    InboxContract,
+    SweepingContract,
+    LivenessContract,
+    ListingContract,
+    LocksContract,
+    GraphsContract,
+    RetentionContract,
+):
     """All that a store must do. Subclass it with the fixtures ``store`` and ``other_store``.
 
     Both are open, have nothing in them, and stand for two processes on the same data. Set ``races`` lower for a

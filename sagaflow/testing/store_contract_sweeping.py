@@ -12,8 +12,6 @@ from ..core.state import SagaState, SagaStatus, StepState
 from ..ports import Beat, Due, Heart, Orphan, Outcome, Query, Store
 from .store_states import ENDLESS, change, changed, claimed, new_saga, request
 
-STARTED = (SagaStatus.STARTED,)
-
 
 class SweepingContract:
     """Somebody looks at every saga that needs it: it is due, until it is put off or changed."""
@@ -30,7 +28,7 @@ class SweepingContract:
             saga = new_saga(f"saga-{number}", fingerprint=f"f-{number % 3}")
             await store.insert(saga, float(number) if number < 6 else None)
             if number >= 6:
-                await store.post(saga.id, request("token"), STARTED)
+                await store.post(saga.id, request("token"))
 
         async def found(limit: int, *fingerprints: str) -> list[str]:
             return [one.saga_id for one in await store.due(ENDLESS, limit, fingerprints)]
@@ -54,7 +52,7 @@ class SweepingContract:
     async def test_a_saga_with_a_request_is_due_until_it_is_consumed(self, store: Store, other_store: Store) -> None:
         state = new_saga("a")
         await store.insert(state, None)
-        await other_store.post("a", request("token"), STARTED)
+        await other_store.post("a", request("token"))
         assert [found.saga_id for found in await store.due(ENDLESS, 10)] == ["a"]
         await store.commit([change(state, consumed=("token",))])
         assert await store.due(ENDLESS, 10) == []
@@ -62,8 +60,8 @@ class SweepingContract:
     async def test_a_request_that_the_commit_did_not_know_of_keeps_the_saga_due(self, store: Store) -> None:
         state = new_saga("a")
         await store.insert(state, None)
-        await store.post("a", request("known"), STARTED)
-        await store.post("a", request("unknown"), STARTED)
+        await store.post("a", request("known"))
+        await store.post("a", request("unknown"))
         await store.commit([change(state, consumed=("known",), wake_at=ENDLESS)])
         found = await store.due(ENDLESS - 1, 10)
         assert [one.saga_id for one in found] == ["a"]
@@ -71,7 +69,7 @@ class SweepingContract:
 
     async def test_a_new_request_does_not_make_an_overdue_saga_less_so(self, store: Store) -> None:
         await store.insert(new_saga("a"), 10.0)
-        await store.post("a", request("token"), STARTED)
+        await store.post("a", request("token"))
         assert await store.due(ENDLESS, 10) == [Due("a", 10.0)]
 
     async def test_a_deferred_saga_is_due_again_then(self, store: Store, other_store: Store) -> None:
@@ -87,12 +85,12 @@ class SweepingContract:
     async def test_a_deferred_saga_is_not_found_by_its_requests_either(self, store: Store) -> None:
         await store.insert(new_saga("a"), None)
         for token in ("one", "two"):
-            await store.post("a", request(token), STARTED)
+            await store.post("a", request(token))
         found = await store.due(ENDLESS, 10)
         assert await store.defer(found, [ENDLESS]) == [True]
         assert await store.due(ENDLESS - 1, 10) == []
         assert await store.due(ENDLESS, 10) == [Due("a", ENDLESS, 1)]
-        await store.post("a", request("three"), STARTED)
+        await store.post("a", request("three"))
         (again,) = await store.due(ENDLESS - 1, 10)
         assert again.dispatches == 1
         assert len((await store.load(["a"]))["a"].inbox) == 3
@@ -118,7 +116,7 @@ class SweepingContract:
         for number in range(50):
             await store.insert(new_saga(f"saga-{number:02}"), float(number))
             if number % 2:
-                await store.post(f"saga-{number:02}", request("token"), STARTED)
+                await store.post(f"saga-{number:02}", request("token"))
         found = await store.due(ENDLESS, 100)
         assert len(found) == 50
         until = [2_000.0 + number for number in range(50)]

@@ -8,9 +8,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ..core.events import CancellationRequested
+from ..core.events import (
+    CancellationRequested,
+    ChildEnded,
+    CompensationRequested,
+    FamilyEnded,
+    LockFreed,
+    PauseRequested,
+    Request,
+    Resolution,
+    ResolutionRequested,
+    ResumeRequested,
+    RetryRequested,
+    Signalled,
+    SkipRequested,
+)
 from ..core.state import Claim, SagaState, SagaStatus, StepState, StepStatus, Track
-from ..ports import Signal, Transition
+from ..ports import Signal, Ticket, Transition
 
 ENDLESS = 1e11
 """A time after all others, for ``Store.due``: the year 5138."""
@@ -95,3 +109,29 @@ def request(token: str, reason: str = "the customer called") -> Signal:
         'token-1'
     """
     return Signal(token, CancellationRequested(reason, 1_000.0))
+
+
+REQUESTS: tuple[Request, ...] = (
+    CancellationRequested("the customer called", 1_000.0),
+    CompensationRequested("the customer called", 1_000.0),
+    RetryRequested("ada", "it is mended", 1_000.0),
+    SkipRequested("ada", "by hand", 1_000.0, "reserve"),
+    ResolutionRequested("ada", "I looked", 1_000.0, "reserve", Resolution.HAPPENED, "7"),
+    PauseRequested("ada", "an outage", 1_000.0),
+    ResumeRequested("ada", "it is over", 1_000.0),
+    Signalled("paid", "token", 1_000.0, "true"),
+    ChildEnded("reserve", SagaStatus.COMPLETED, 1_000.0),
+    LockFreed("customer 7", 1_000.0),
+    FamilyEnded(2_000.0, 1_000.0),
+)
+"""A request of each kind."""
+
+
+def ticket(saga_id: str, root: str | None = None, term: int = 1) -> Ticket:
+    """A place in a line, of a saga that is a family by itself, if it is not said otherwise.
+
+    Example:
+        >>> ticket("o-1").root
+        'o-1'
+    """
+    return Ticket(saga_id, saga_id if root is None else root, term)

@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from sagaflow.adapters.memory_store import MemoryStore
-from sagaflow.core.state import SagaStatus
 from sagaflow.ports import Due, Outcome, Store
 from sagaflow.testing.store_contract import StoreContract
 from sagaflow.testing.store_states import change, changed, new_saga, request
@@ -25,7 +24,7 @@ class TestMemoryStore(StoreContract):
 async def test_its_clock_can_be_given() -> None:
     store = MemoryStore(now=lambda: 42.0)
     await store.insert(new_saga("a"), None)
-    await store.post("a", request("token"), (SagaStatus.STARTED,))
+    await store.post("a", request("token"))
     assert store.heart().beat("worker").now == 42.0
     assert await store.due(41.9, 10) == []
     assert await store.due(42.0, 10) == [Due("a", 42.0)]

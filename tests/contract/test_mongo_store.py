@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,13 +20,14 @@ from pymongo.monitoring import (
 )
 
 from sagaflow.adapters.mongo import MongoStore
+from sagaflow.core.events import CompensationRequested
 from sagaflow.core.state import SCHEMA, SagaStatus
 from sagaflow.errors import ConfigurationError, PayloadTooLarge
-from sagaflow.ports import Outcome, Query, Store
+from sagaflow.ports import Graph, Outcome, Posted, Query, Signal, Store, Ticket
 from sagaflow.testing.store_contract import StoreContract
-from sagaflow.testing.store_states import ENDLESS, change, changed, claimed, new_saga, request
+from sagaflow.testing.store_states import ENDLESS, REQUESTS, change, changed, claimed, new_saga, request, ticket
+from tests.servers import MongoReplicaSet
 
-STARTED = (SagaStatus.STARTED,)
 TOO_LARGE = "x" * (17 * 2**20)
 
 
@@ -92,15 +94,20 @@ class Commands(CommandListener):
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
+def in_a_year() -> float:
+    """A time for which the server does not wait, so that it deletes nothing by itself."""
+    return time.time() + 365 * 86_400.0
+
+
 async def everything(store: MongoStore, saga_id: str = "everything") -> None:
     """Call every method of a store, and of its heart."""
     state = new_saga(saga_id)
     taken = claimed(state, "worker")
     await store.insert(state, 5.0)
-    await store.post(saga_id, request("token"), STARTED)
-    await store.post(saga_id, request("token"), STARTED)
+    await store.post(saga_id, request("token"))
+    await store.post(saga_id, request("token"))
     await store.commit([change(state, taken, consumed=("token",), inbox_size=1, wake_at=5.0)])
-    await store.post(saga_id, request("another"), STARTED)
+    await store.post(saga_id, request("another"))
     found = await store.due(ENDLESS, 10)
     await store.defer(found, [2_000.0] * len(found))
     heart = store.heart()
@@ -121,12 +128,29 @@ async def everything(store: MongoStore, saga_id: str = "everything") -> None:
     await store.find(Query(sagas=("Order", "Trip"), created_before=200.0))
     await store.find(Query(statuses=(SagaStatus.STARTED, SagaStatus.FAILED)))
     await store.find(Query(sagas=("Order",), statuses=(SagaStatus.FAILED,), updated_before=5.0))
+    await store.queue_up("key", ticket("a"))
+    await store.queue_up("key", ticket("b"))
+    await store.queue("key")
+    await store.leave_queue("key", ticket("a"))
+    await store.leave_queue("key", ticket("b"))
+    await store.keep_graph(Graph("f-1", "Order", "[]"))
+    await store.keep_graph(Graph("f-1", "Order", "[]"))
+    await store.graphs(["Order", "Trip"])
+    for named in (False, True):
+        ended = new_saga(f"{saga_id} {named}", named=named, status=SagaStatus.COMPLETED, expire_at=in_a_year())
+        await store.insert(ended, None)
+    assert await store.expire(in_a_year() + 60.0, 10, 60.0) == 2
+    assert await store.tombstone(f"{saga_id} True")
+    await store.expire(in_a_year() + 240.0, 10, 60.0)
 
 
 async def test_no_query_goes_through_a_whole_collection(store: MongoStore, database: Database[dict[str, Any]]) -> None:
     for number in range(300):
-        saga = new_saga(f"saga-{number}", created_at=float(number), status=SagaStatus.COMPLETED)
+        expire_at = in_a_year() * 2 if number % 2 else None
+        saga = new_saga(f"saga-{number}", created_at=float(number), status=SagaStatus.COMPLETED, expire_at=expire_at)
         await store.insert(saga, float(number) if number % 10 == 0 else None)
+        await store.queue_up(f"key-{number}", ticket(saga.id))
+        await store.keep_graph(Graph(f"f-{number}", f"Saga {number}", "[]"))
     database.command("profile", 2)
     await everything(store)
     database.command("profile", 0)
@@ -151,7 +175,7 @@ async def test_all_is_by_majority_on_the_primary_whatever_the_client_says(mongo_
     await store.open()
     commands.sent.clear()
     await everything(store)
-    writes = [command for name, command in commands.sent if name in {"insert", "update", "findAndModify"}]
+    writes = [command for name, command in commands.sent if name in {"insert", "update", "delete", "findAndModify"}]
     reads = [command for name, command in commands.sent if name in {"find", "distinct"}]
     assert len(writes) > 8
     assert len(reads) > 10
@@ -238,6 +262,118 @@ async def test_a_saga_of_a_later_version_is_refused(store: MongoStore, database:
     database["sagaflow_sagas"].update_one({"_id": "later"}, {"$unset": {"context": ""}})
     with pytest.raises(ConfigurationError, match="Update SagaFlow"):
         await store.find(Query())
+
+
+async def test_a_saga_of_the_previous_version_is_read_and_goes_on(
+    store: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    sagas = database["sagaflow_sagas"]
+    old = {
+        "saga": "Order",
+        "fingerprint": "f-1",
+        "status": "started",
+        "revision": 3,
+        "context": "{}",
+        "steps": {"reserve": {"status": "completed", "forward": {"attempt": 1}, "output": "7"}, "charge": {}},
+        "created_at": 1.0,
+        "updated_at": 2.0,
+        "schema": 1,
+        "dispatches": 0,
+        "inbox": [],
+    }
+    sagas.insert_one({"_id": "a", **old})
+    for asked in REQUESTS:
+        accepted = asked.kind != "retry"
+        assert await store.post("a", Signal(asked.kind, asked)) == Posted(accepted, SagaStatus.STARTED)
+    stored = (await store.load(["a"]))["a"]
+    assert stored.state.schema == 1
+    assert stored.state.steps["reserve"].output == "7"
+    assert (await store.find(Query())).sagas == (stored.state,)
+    tokens = tuple(signal.token for signal in stored.inbox)
+    assert await store.commit([change(stored.state, consumed=tokens)]) == [Outcome.COMMITTED]
+    document = sagas.find_one({"_id": "a"})
+    assert document is not None
+    assert (document["schema"], document["accepts"]) == (SCHEMA, list(stored.state.accepts))
+    assert (await store.load(["a"]))["a"].state == replace(stored.state, schema=SCHEMA, revision=4)
+
+
+async def test_only_what_needs_no_tombstone_is_left_to_the_server(
+    store: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    sagas, in_2033 = database["sagaflow_sagas"], 2_000_000_000.5
+
+    def expires(saga_id: str) -> datetime | None:
+        document = sagas.find_one({"_id": saga_id})
+        assert document is not None
+        return document.get("expires")
+
+    state = new_saga("unnamed", status=SagaStatus.COMPLETED, expire_at=in_2033)
+    await store.insert(state, None)
+    await store.insert(replace(state, id="named", named=True), None)
+    await store.insert(replace(state, id="long", expire_at=1e15), None)
+    date = datetime.fromtimestamp(in_2033, UTC).replace(tzinfo=None)
+    assert (expires("unnamed"), expires("named")) == (date, None)
+    assert expires("long") == datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001  # as the driver gives it
+    await store.post("unnamed", Signal("token", CompensationRequested("the customer called", 1.0)))
+    assert expires("unnamed") is None
+    after = changed(state, reason="too late")
+    assert await store.commit([change(state, after, consumed=("token",), inbox_size=1)]) == [Outcome.COMMITTED]
+    assert expires("unnamed") == date
+    last = changed(after, reason="much too late")
+    assert await store.commit([change(after, last)]) == [Outcome.COMMITTED]
+    assert expires("unnamed") == date
+    assert await store.commit([change(last, changed(last, expire_at=None))]) == [Outcome.COMMITTED]
+    assert expires("unnamed") is None
+    assert await store.expire(in_2033 + 0.5, 10, 60.0) == 1
+    assert expires("named") == date + timedelta(seconds=60.5)
+
+
+async def test_the_server_forgets_by_itself_what_is_due(
+    mongodb: MongoReplicaSet, store: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    now = time.time()
+    for name, expire_at in {"asked": now + 1.0, "due": now + 1.1, "later": now + 500.0}.items():
+        await store.insert(new_saga(name, status=SagaStatus.COMPLETED, expire_at=expire_at), None)
+    await store.post("asked", Signal("token", CompensationRequested("the customer called", 1.0)))
+    await store.insert(new_saga("named", named=True, status=SagaStatus.COMPLETED, expire_at=now - 5.0), None)
+    assert await store.expire(now - 1.0, 10, 1.0) == 1
+    assert await store.tombstone("named")
+    admin = database.client.admin
+    before = admin.command({"setParameter": 1, "ttlMonitorSleepSecs": 1})["was"]
+    try:
+        async with asyncio.timeout(90):
+            while await store.load(["due"]) or await store.tombstone("named"):  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.1)
+    finally:
+        admin.command({"setParameter": 1, "ttlMonitorSleepSecs": before})
+    assert (await store.load(["due", "later", "asked", "named"])).keys() == {"later", "asked"}
+    assert await store.insert(new_saga("named"), None)
+
+
+async def test_lines_that_are_empty_are_removed(store: MongoStore, database: Database[dict[str, Any]]) -> None:
+    line = [ticket(saga_id) for saga_id in "abc"]
+    for one in line:
+        await store.queue_up("key", one)
+    await asyncio.gather(*(store.leave_queue("key", one) for one in line))
+    assert database["sagaflow_locks"].count_documents({}) == 0
+
+
+async def test_an_empty_line_that_was_left_behind_is_a_line(
+    store: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    database["sagaflow_locks"].insert_one({"_id": "key", "line": []})
+    assert await store.queue("key") == ()
+    assert await store.queue_up("key", ticket("a")) == (ticket("a"),)
+    database["sagaflow_locks"].update_one({"_id": "key"}, {"$set": {"line": []}})
+    assert await store.leave_queue("key", ticket("a")) == ()
+    assert database["sagaflow_locks"].count_documents({}) == 0
+
+
+async def test_a_term_of_sixty_three_bits_is_one(store: MongoStore) -> None:
+    place = Ticket("a", "a", 2**63 - 1)
+    assert await store.queue_up("key", place) == (place,)
+    assert await store.queue_up("key", place) == (place,)
+    assert await store.leave_queue("key", place) == ()
 
 
 async def test_what_mongodb_cannot_hold_is_refused_and_stops_nobody_else(

@@ -13,10 +13,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.mongo_calls import answering
-from sagaflow.core.state import SagaStatus
 from sagaflow.errors import ConfigurationError, StoreUnavailable
-from sagaflow.ports import Due, Outcome, Query
-from sagaflow.testing.store_states import change, new_saga, request
+from sagaflow.ports import Due, Graph, Outcome, Query
+from sagaflow.testing.store_states import change, new_saga, request, ticket
 from tests.conftest import RequireServer
 from tests.servers import MongoReplicaSet
 from tests.servers.mongodb import MongoMember, with_database
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.filterwarnings(
     r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
 )
 
-STARTED = (SagaStatus.STARTED,)
 SECRET = "k4n4r13nv0g3l"
 BOUND = 6.0  # seconds: the store's own two, the grace after them, and a busy machine
 
@@ -90,13 +88,20 @@ async def test_without_a_server_every_call_ends_in_time_and_says_so(
         in_time(lambda: store.commit([change(state) for state in states])),
         in_time(lambda: store.insert(new_saga(), None)),
         in_time(lambda: store.load(["a"])),
-        in_time(lambda: store.post(states[0].id, request("token"), STARTED)),
+        in_time(lambda: store.post(states[0].id, request("token"))),
         in_time(lambda: store.due(10.0, 10)),
         in_time(lambda: store.defer([Due(states[0].id, 5.0)], [9.0])),
         in_time(lambda: store.orphans(10)),
         in_time(lambda: store.claimed_by("worker", 10)),
         in_time(lambda: store.find(Query())),
         in_time(lambda: store.summaries(["a"])),
+        in_time(lambda: store.queue_up("key", ticket("a"))),
+        in_time(lambda: store.leave_queue("key", ticket("a"))),
+        in_time(lambda: store.queue("key")),
+        in_time(lambda: store.keep_graph(Graph("f-1", "Order", "[]"))),
+        in_time(lambda: store.graphs(["Order"])),
+        in_time(lambda: store.expire(10.0, 10, 60.0)),
+        in_time(lambda: store.tombstone("a")),
         in_time(lambda: asyncio.to_thread(heart.beat, "worker")),
         return_exceptions=True,
     )

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,9 @@ from msgspec.structs import replace
 from sagaflow.adapters.sqlite import SQLiteStore
 from sagaflow.core.state import SCHEMA, SagaStatus
 from sagaflow.errors import ConfigurationError, StoreUnavailable
-from sagaflow.ports import Due, Outcome, Query, Store
+from sagaflow.ports import Due, Graph, Outcome, Posted, Query, Signal, Store
 from sagaflow.testing.store_contract import StoreContract
-from sagaflow.testing.store_states import ENDLESS, change, changed, claimed, new_saga, request
-
-STARTED = (SagaStatus.STARTED,)
+from sagaflow.testing.store_states import ENDLESS, REQUESTS, change, changed, claimed, new_saga, request, ticket
 
 # Another process on the same file: it commits on one saga as often as it can win, and says when it has.
 COMMITTER = """
@@ -111,7 +109,7 @@ async def test_a_file_that_another_process_holds_is_unavailable_for_a_bounded_ti
         await store.insert(new_saga(), None)
     assert isinstance(raised.value.__cause__, sqlite3.OperationalError)
     with pytest.raises(StoreUnavailable):
-        await store.post("a", request("token"), STARTED)
+        await store.post("a", request("token"))
     with pytest.raises(StoreUnavailable):
         await store.defer([Due("a", 5.0)], [9.0])
     heart = store.heart()
@@ -167,7 +165,7 @@ async def test_no_query_goes_through_a_whole_table(store: SQLiteStore, path: Pat
     state = new_saga("traced")
     taken = claimed(state, "worker")
     await store.insert(state, 5.0)
-    await store.post("traced", request("token"), STARTED)
+    await store.post("traced", request("token"))
     await store.commit([change(state, taken, consumed=("token",), inbox_size=1, wake_at=5.0)])
     await store.defer(await store.due(10.0, 10), [20.0])
     await store.due(10.0, 10, ["f-1", "f-2"])
@@ -181,6 +179,14 @@ async def test_no_query_goes_through_a_whole_table(store: SQLiteStore, path: Pat
     await store.find(Query(sagas=("Order",), created_before=200.0))
     await store.find(Query(statuses=(SagaStatus.STARTED, SagaStatus.FAILED)))
     await store.find(Query(sagas=("Order",), statuses=(SagaStatus.FAILED,), updated_before=5.0))
+    await store.queue_up("key", ticket("a"))
+    await store.queue("key")
+    await store.leave_queue("key", ticket("a"))
+    await store.keep_graph(Graph("f-1", "Order", "[]"))
+    await store.graphs(["Order", "Trip"])
+    await store.insert(new_saga("ended", named=True, status=SagaStatus.COMPLETED, expire_at=5.0), None)
+    await store.expire(10.0, 10, 60.0)
+    await store.tombstone("ended")
     await store._run(lambda connection: connection.set_trace_callback(None))
     explained = 0
     with sqlite3.connect(path) as connection:
@@ -238,6 +244,84 @@ async def test_a_saga_of_a_later_version_is_refused(store: SQLiteStore) -> None:
     await _execute(store, f'UPDATE sagas SET body = \'{{"schema": {SCHEMA + 1}, "new": []}}\'')
     with pytest.raises(ConfigurationError, match="Update SagaFlow"):
         await store.find(Query())
+
+
+# The tables that the first version made, and a saga that it inserted.
+PREVIOUS = (
+    """CREATE TABLE sagas (
+        id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, status TEXT NOT NULL, saga TEXT NOT NULL,
+        fingerprint TEXT NOT NULL, due_at REAL, dispatches INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL,
+        updated_at REAL NOT NULL, body TEXT NOT NULL
+    )""",
+    """CREATE TABLE inbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, saga_id TEXT NOT NULL, token TEXT NOT NULL, due_at REAL NOT NULL,
+        body TEXT NOT NULL, UNIQUE (saga_id, token)
+    )""",
+    "CREATE TABLE claims (owner TEXT NOT NULL, saga_id TEXT NOT NULL, PRIMARY KEY (owner, saga_id)) WITHOUT ROWID",
+    "CREATE TABLE workers (id TEXT PRIMARY KEY NOT NULL, beats INTEGER NOT NULL DEFAULT 0, dead_at REAL) WITHOUT ROWID",
+    "PRAGMA user_version = 1",
+)
+PREVIOUS_INSERT = """
+    INSERT OR IGNORE INTO sagas (id, revision, status, saga, fingerprint, due_at, created_at, updated_at, body)
+    VALUES (?, 0, 'started', 'Order', 'f-1', 5.0, 1.0, 1.0, json_object(
+        'id', ?, 'saga', 'Order', 'fingerprint', 'f-1', 'status', 'started', 'revision', 0, 'context', '{}',
+        'steps', json_object('reserve', json_object()), 'created_at', 1.0, 'updated_at', 1.0, 'schema', 1
+    ))
+"""
+
+
+@pytest.fixture
+def previous(path: Path) -> Iterator[sqlite3.Connection]:
+    """A process of the previous version, which made the file and stays connected to it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in PREVIOUS:
+        connection.execute(statement)
+    connection.execute(PREVIOUS_INSERT, ("a", "a"))
+    yield connection
+    connection.close()
+
+
+async def test_a_file_of_the_previous_version_is_read_and_goes_on(previous: sqlite3.Connection, path: Path) -> None:
+    store = SQLiteStore(path)
+    await store.open()
+    previous.execute(PREVIOUS_INSERT, ("b", "b"))
+    for saga_id in ("a", "b"):
+        for asked in REQUESTS:
+            accepted = asked.kind != "retry"
+            assert await store.post(saga_id, Signal(asked.kind, asked)) == Posted(accepted, SagaStatus.STARTED)
+        stored = (await store.load([saga_id]))[saga_id]
+        assert stored.state.schema == 1
+        tokens = tuple(signal.token for signal in stored.inbox)
+        after = changed(stored.state, committed=True)
+        assert await store.commit([change(stored.state, after, consumed=tokens)]) == [Outcome.COMMITTED]
+        assert (await store.load([saga_id]))[saga_id].state == replace(after, schema=SCHEMA)
+        assert await store.post(saga_id, request("late")) == Posted(False, SagaStatus.STARTED)
+    assert await _execute(store, "PRAGMA user_version") == [(1,)]  # a process of that version opens it still
+    await store.close()
+
+
+async def test_many_add_what_is_missing_to_a_file_of_the_previous_version_at_once(
+    previous: sqlite3.Connection, path: Path
+) -> None:
+    stores = [SQLiteStore(path) for _ in range(8)]
+    await asyncio.gather(*(store.open() for store in stores))
+    assert [await store.insert(new_saga("c"), None) for store in stores] == [True] + [False] * 7
+    for store in stores:
+        await store.close()
+
+
+async def test_the_previous_version_cannot_start_again_what_left_a_tombstone(
+    previous: sqlite3.Connection, path: Path
+) -> None:
+    store = SQLiteStore(path)
+    await store.open()
+    ended = new_saga("ended", named=True, status=SagaStatus.COMPLETED, expire_at=5.0)
+    await store.insert(ended, None)
+    assert await store.expire(10.0, 10, 60.0) == 1
+    assert previous.execute(PREVIOUS_INSERT, ("ended", "ended")).rowcount == 0
+    assert previous.execute(PREVIOUS_INSERT, ("other", "other")).rowcount == 1
+    assert (await store.load(["ended", "other"])).keys() == {"other"}
+    await store.close()
 
 
 async def test_a_file_of_a_later_version_is_refused(store: SQLiteStore, path: Path) -> None:

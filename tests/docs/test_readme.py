@@ -15,6 +15,7 @@ README = ROOT / "README.md"
 SERVERS = {"SAGAFLOW_STORE": "mongo_url", "SAGAFLOW_BROKER": "amqp_url"}
 
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 _TARGET = re.compile(r"\bmake (?P<target>[a-z]+)\b")
 _TEST = re.compile(r"`(?P<path>tests/[\w/.]+?)(?:::(?P<name>\w+))?`")
 
@@ -81,6 +82,24 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     targets = [found["target"].partition("#")[0] for found in _LINK.finditer(prose_of(document))]
     files = [target for target in targets if target and "://" not in target]
     assert [target for target in files if not (document.parent / target).exists()] == []
+
+
+def anchors_of(document: Path) -> set[str]:
+    """What GitHub makes of its headings."""
+    headings = [found["text"].lower() for found in _HEADING.finditer(prose_of(document))]
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_to_a_heading_leads_to_one(document: Path) -> None:
+    targets = [found["target"].partition("#") for found in _LINK.finditer(prose_of(document))]
+    named = [(path, anchor) for path, _, anchor in targets if anchor and "://" not in path]
+    wrong = [
+        f"{path}#{anchor}"
+        for path, anchor in named
+        if anchor not in anchors_of(document.parent / path if path else document)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

@@ -12,6 +12,7 @@ from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.rabbitmq import RabbitBroker
 from sagaflow.adapters.sqlite import SQLiteStore
 
+from .diaries import Diary
 from .stacks import Stack, topology
 
 
@@ -49,3 +50,8 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
 def servers(amqp_url: str, mongo_url: str, prefix: str) -> Stack:
     """RabbitMQ and MongoDB, for real."""
     return server_stack(amqp_url, mongo_url, prefix)
+
+
+@pytest.fixture
+def diary() -> Diary:
+    return Diary()

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sagaflow import Abort, Engine, Saga, step
+from sagaflow import Abort, Engine, Happened, NotHappened, Saga, step
 from sagaflow.adapters.memory_broker import MemoryBroker
 from sagaflow.adapters.rabbitmq import RabbitBroker
 from sagaflow.engine.urls import open_store
@@ -133,6 +133,27 @@ class LedgerSaga(Saga[Job]):
         await self.undo(job, "last")
 
 
+@dataclass
+class LookedForSaga(Saga[Job]):
+    """Its step can be killed before (``slow="act first"``) and after (``slow="act"``) it has had its effect."""
+
+    ledger: Ledger
+
+    @step(probe="look", compensate=None)
+    async def act(self, job: Job) -> str:
+        self.ledger.begin(self.idempotency_key)
+        if job.slow == "act first" and self.attempt == 1:
+            await asyncio.sleep(job.seconds)
+        self.ledger.apply(self.idempotency_key)
+        if job.slow == "act" and self.attempt == 1:
+            await asyncio.sleep(job.seconds)
+        return "done"
+
+    async def look(self, job: Job) -> Happened[str] | NotHappened:
+        self.ledger.begin(self.idempotency_key)
+        return Happened("found") if "act" in self.ledger.effects(self.saga_id) else NotHappened()
+
+
 @dataclass(frozen=True)
 class Place:
     """Where processes meet: a store, a broker (none: each process has its own), a ledger."""
@@ -147,7 +168,7 @@ class Place:
         if self.amqp_url:
             broker = RabbitBroker(self.amqp_url, topology=topology(self.prefix))
         return Engine(
-            [partial(LedgerSaga, self.ledger)],
+            [partial(LedgerSaga, self.ledger), partial(LookedForSaga, self.ledger)],
             store=open_store(self.store_url),
             broker=broker,
             settings=QUICK,

@@ -140,7 +140,9 @@ async def test_a_saga_of_another_definition_is_left_to_an_engine_that_has_it(
         handle = await starter.start(old, 1)
         # Whoever has the new class leaves it alone, also when it is asked to look.
         assert (await newer.cancel(handle.id)).is_accepted
-        await until(lambda: "this engine does not have saga Simple" in caplog.text)
+        await until(
+            lambda: "are left to others in step other (forward): there is no step 'other' any more" in caplog.text
+        )
         assert (await newer.get(handle.id)).outputs == {}
         async with Engine([old], store=store, broker="memory://", settings=QUICK) as able:
             record = await able.handle(old, handle.id).wait(timeout=SOON)

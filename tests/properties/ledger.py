@@ -3,6 +3,9 @@
 A ``Ledger`` writes down who claimed what and how it ended, and says what follows: the status, what is open, what a
 compensation is given. It shares no code with the core and keeps no conclusions, only facts: every answer is worked
 out afresh from the whole history. Graphs are closed here again, from the raw ``after`` edges.
+
+It knows plain steps, conditions (``when``), delays, a pivot, pauses, retries and deadlines. Of what else a saga can
+have (``UNKNOWN_TO_LEDGERS``) it knows nothing.
 """
 
 from __future__ import annotations
@@ -16,21 +19,29 @@ from sagaflow.core.events import (
     CancellationRequested,
     Claimed,
     CompensationRequested,
+    Decided,
     Ended,
     Event,
     Fate,
+    PauseRequested,
     Released,
+    ResumeRequested,
     Succeeded,
     Ticked,
+    Undecidable,
     WorkerLost,
 )
 from sagaflow.core.retry import Retry
 from sagaflow.core.state import Direction, SagaStatus, StepStatus
+from sagaflow.testing.definitions import EVERYTHING, Feature
 
 FORWARD, UNDO = Direction.FORWARD, Direction.UNDO
 
 Slot = tuple[str, Direction]
 """A step, forward or back: what can be open, and is run at most once at a time."""
+
+KNOWN_TO_LEDGERS = Feature.WHEN | Feature.DELAY | Feature.PIVOT | Feature.ENDLESS | Feature.CANCEL_SIBLINGS
+UNKNOWN_TO_LEDGERS = EVERYTHING & ~KNOWN_TO_LEDGERS
 
 LOSSES_ALLOWED = 5
 LATE_OUTPUTS_KEPT = 16
@@ -43,6 +54,9 @@ class End(Enum):
     LOST = "lost"
     RELEASED = "released"
 
+
+AGAIN = {Fate.RETRYABLE, Fate.TIMED_OUT}
+"""After these the policy has its say."""
 
 CLEAN = {Fate.ABORTED, Fate.REFUSED, End.RELEASED}
 """After these nothing can be left behind."""
@@ -68,6 +82,13 @@ class History:
     given: str | None = None
     """What the latest compensation was given."""
     first_error: dict[Direction, str] = field(default_factory=dict)
+    decided: bool | None = None
+    """What its condition has come to; None if nobody has said so."""
+    undecidable: bool = False
+
+    @property
+    def skipped(self) -> bool:
+        return self.decided is False
 
     def running(self, direction: Direction) -> bool:
         attempts = self.attempts[direction]
@@ -75,15 +96,16 @@ class History:
 
     @property
     def done(self) -> bool:
-        return any(attempt.end is End.SUCCEEDED for attempt in self.attempts[FORWARD])
+        return self.skipped or any(attempt.end is End.SUCCEEDED for attempt in self.attempts[FORWARD])
 
     @property
     def may_have_happened(self) -> bool:
-        return any(attempt.end is not None and attempt.end not in CLEAN for attempt in self.attempts[FORWARD])
+        unclean = any(attempt.end is not None and attempt.end not in CLEAN for attempt in self.attempts[FORWARD])
+        return unclean or bool(self.outputs)
 
     @property
     def broken(self) -> bool:
-        return not self.done and _exhausted(self.attempts[FORWARD], self.declared.retry)
+        return not self.done and (self.undecidable or _exhausted(self.attempts[FORWARD], self.declared.retry))
 
     @property
     def given_up(self) -> bool:
@@ -113,6 +135,8 @@ class History:
         return not (self.running(FORWARD) or self.to_undo or self.given_up)
 
     def status(self, turned: bool) -> StepStatus:
+        if self.skipped:
+            return StepStatus.SKIPPED
         if self.given_up:
             return StepStatus.COMPENSATION_FAILED
         if self.attempts[UNDO]:
@@ -130,8 +154,8 @@ def _exhausted(attempts: Iterable[Attempt], policy: Retry) -> bool:
     ends = [attempt.end for attempt in attempts]
     fates = [end for end in ends if isinstance(end, Fate)]
     return (
-        any(fate is not Fate.RETRYABLE for fate in fates)
-        or len(fates) >= policy.attempts
+        any(fate not in AGAIN for fate in fates)
+        or (policy.attempts is not None and len(fates) >= policy.attempts)
         or ends.count(End.LOST) >= LOSSES_ALLOWED
     )
 
@@ -151,6 +175,8 @@ class Ledger:
         self.scheduled = self.start_at is not None
         self.turned = False
         self.failed = False
+        self.paused = False
+        self.overdue = False
         self.dues: dict[Slot, tuple[float, float]] = {}
         """Of each open slot: the earliest and the latest moment at which it may become claimable."""
         self._conclude(at)
@@ -164,11 +190,21 @@ class Ledger:
             return SagaStatus.FAILED
         if self.scheduled:
             return SagaStatus.SCHEDULED
+        in_motion = bool(self.running() or self._open())
         if not self.turned:
-            return SagaStatus.COMPLETED if all(step.done for step in histories) else SagaStatus.STARTED
-        if self.running() or self.open():
+            if all(step.done for step in histories):
+                return SagaStatus.COMPLETED
+            broken = any(step.broken for step in histories)
+            return SagaStatus.FAILED if broken and not in_motion else SagaStatus.STARTED
+        if in_motion:
             return SagaStatus.COMPENSATING
         return SagaStatus.COMPENSATED if all(step.settled for step in histories) else SagaStatus.FAILED
+
+    @property
+    def committed(self) -> bool:
+        """Whether there is no way back: the pivot has begun, and it is not certain that nothing of it has happened."""
+        pivots = [step for step in self.histories.values() if step.declared.pivot]
+        return not self.turned and any(step.running(FORWARD) or step.may_have_happened for step in pivots)
 
     def running(self) -> dict[Slot, str]:
         """Who runs what."""
@@ -180,6 +216,9 @@ class Ledger:
         }
 
     def open(self) -> set[Slot]:
+        return set() if self.paused else self._open()
+
+    def _open(self) -> set[Slot]:
         if self.failed or self.scheduled:
             return set()
         if self.turned:
@@ -192,13 +231,17 @@ class Ledger:
         return {
             (name, FORWARD)
             for name, step in self.histories.items()
-            if not step.done and not step.running(FORWARD)
+            if not step.done and not step.broken and not step.running(FORWARD)
             if all(self.histories[other].done for other in self.ancestors[name])
         }
 
     def is_claimable(self, slot: Slot, at: float) -> bool | None:
         """None if jitter alone decides."""
-        if slot not in self.dues:
+        name, direction = slot
+        if slot not in self.dues or self.paused:
+            return False
+        step = self.histories[name]
+        if direction is FORWARD and step.declared.when is not None and step.decided is None:
             return False
         earliest, latest = self.dues[slot]
         return True if at >= latest else False if at < earliest else None
@@ -224,10 +267,35 @@ class Ledger:
                 return bool(slots)
             case Ticked():
                 return self._ticked(event.at)
+            case Decided() | Undecidable():
+                return self._decided(event)
+            case PauseRequested():
+                changes = not self.paused and not self.status.is_terminal
+                self.paused = self.paused or changes
+                return changes
+            case ResumeRequested():
+                changes, self.paused = self.paused, False
+                return changes
             case CompensationRequested():
                 return self._turn({SagaStatus.SCHEDULED, SagaStatus.STARTED, SagaStatus.COMPLETED})
             case CancellationRequested():
                 return self._turn({SagaStatus.SCHEDULED, SagaStatus.STARTED})
+            case _:
+                return False  # it is about something that this saga does not have
+
+    def _decided(self, event: Decided | Undecidable) -> bool:
+        step = self.histories.get(event.step)
+        if step is None or step.declared.when is None or step.decided is not None or self.paused:
+            return False
+        earliest, _ = self.dues.get((event.step, FORWARD), (float("inf"), 0.0))
+        if event.at < earliest:
+            return False
+        if isinstance(event, Undecidable):
+            step.undecidable = True
+            step.first_error[FORWARD] = event.error
+        else:
+            step.decided = event.proceed
+        return True
 
     def _claimed(self, event: Claimed, changed: bool) -> bool:
         slot = (event.step, event.direction)
@@ -244,7 +312,7 @@ class Ledger:
         step = self.histories.get(event.step)
         if step is None:
             return False
-        attempts = step.attempts[event.direction]
+        attempts = step.attempts.get(event.direction, [])
         if event.attempt != len(attempts) or not step.running(event.direction):
             return isinstance(event, Succeeded) and self._late(step, event)
         if isinstance(event, Released):
@@ -287,24 +355,38 @@ class Ledger:
         self.dues[event.step, event.direction] = (event.at + shortest, event.at + longest)
 
     def _ticked(self, at: float) -> bool:
+        if self.paused:
+            return False
         began = self.scheduled and self.start_at is not None and at >= self.start_at
         if began:
             self.scheduled = False
-        late = self.deadline_at is not None and at >= self.deadline_at and self._turn({SagaStatus.STARTED})
-        return began or late
+        passed = self.deadline_at is not None and at >= self.deadline_at and self.status is SagaStatus.STARTED
+        if passed and self.committed:
+            noticed, self.overdue = not self.overdue, True
+            return began or noticed
+        return (passed and self._turn({SagaStatus.STARTED})) or began
 
     def _turn(self, from_statuses: set[SagaStatus]) -> bool:
-        if self.status not in from_statuses:
+        if self.status not in from_statuses or self.committed:
             return False
         self.turned, self.scheduled = True, False
         return True
 
     def _conclude(self, at: float) -> None:
-        if any(step.broken for step in self.histories.values()):
+        if any(step.broken for step in self.histories.values()) and not self.committed:
             self.turned = True
+        if not self.committed:
+            self.overdue = False
         # Only an operator brings a failed saga back: whatever comes later, it stays so.
         self.failed = self.status is SagaStatus.FAILED
-        self.dues = {slot: self.dues.get(slot, (at, at)) for slot in self.open()}
+        self.dues = {slot: self.dues.get(slot, self._from(slot, at)) for slot in self._open()}
+
+    def _from(self, slot: Slot, at: float) -> tuple[float, float]:
+        name, direction = slot
+        step = self.histories[name]
+        if direction is FORWARD and not step.attempts[FORWARD]:
+            at += step.declared.delay.total_seconds()
+        return at, at
 
 
 def _closed(edges: dict[str, tuple[str, ...]]) -> dict[str, set[str]]:

@@ -15,15 +15,32 @@ from pymongo import MongoClient
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.sqlite import SQLiteStore
+from sagaflow.core.events import Request
 from sagaflow.core.state import Claim, SagaState, SagaStatus, StepState, Track
-from sagaflow.ports import Due, Outcome, Posted, Query, Signal, Store, Summary, Transition
-from sagaflow.testing.store_states import ENDLESS, new_saga, request
+from sagaflow.ports import (
+    Due,
+    Graph,
+    Outcome,
+    Posted,
+    Query,
+    Signal,
+    Store,
+    Summary,
+    Ticket,
+    Tombstone,
+    Transition,
+)
+from sagaflow.testing.store_states import ENDLESS, REQUESTS, new_saga, ticket
 
 T = TypeVar("T")
 
 IDS = ["one", "two", "three"]
 WORKERS = ["ada", "bob", "cyd"]
+KEYS = ["customer 7", "$line.0"]
 REAL = 1e9  # later than all times of the test, and earlier than any store's clock
+
+# What may be forgotten lies so far ahead of the server's clock that no store forgets it by itself.
+AHEAD = 5e9
 
 times = st.integers(0, 20).map(float)
 ids = st.sampled_from(IDS)
@@ -62,6 +79,9 @@ def states(draw: st.DrawFn) -> SagaState:
         steps={"idle": StepState(), **claims},
         created_at=draw(times),
         updated_at=draw(times),
+        committed=draw(st.booleans()),
+        named=draw(st.booleans()),
+        expire_at=draw(st.none() | times.map(AHEAD.__add__)),
     )
 
 
@@ -121,6 +141,9 @@ class StoresAgree(RuleBasedStateMachine):
         self.stores = stores.fresh()
         self.hearts = {name: store.heart() for name, store in self.stores.items()}
         self.sagas: dict[str, Kept] = {}
+        self.buried: dict[str, tuple[Tombstone, float]] = {}
+        self.lines: dict[str, list[Ticket]] = {key: [] for key in KEYS}
+        self.kept_graphs: dict[str, Graph] = {}
         self.living: dict[str, int] = {}
         self.dead: set[str] = set()
         self.posts = 0
@@ -148,8 +171,10 @@ class StoresAgree(RuleBasedStateMachine):
     @rule(saga_id=ids, state=states(), wake_at=st.none() | times)
     def insert(self, saga_id: str, state: SagaState, wake_at: float | None) -> None:
         state = replace(state, id=saga_id)
-        self.all_say(saga_id not in self.sagas, lambda store: store.insert(state, wake_at))
-        self.sagas.setdefault(saga_id, Kept(state, wake_at))
+        is_new = saga_id not in self.sagas.keys() | self.buried.keys()
+        self.all_say(is_new, lambda store: store.insert(state, wake_at))
+        if is_new:
+            self.sagas[saga_id] = Kept(state, wake_at)
 
     @rule(batch=st.lists(changes, max_size=3, unique_by=lambda change: change.saga_id))
     def commit(self, batch: list[Change]) -> None:
@@ -181,20 +206,77 @@ class StoresAgree(RuleBasedStateMachine):
         )
         return Outcome.COMMITTED if holds else Outcome.CONFLICT
 
-    @rule(
-        saga_id=ids,
-        token=st.sampled_from("abcd"),
-        statuses=st.sets(st.sampled_from([SagaStatus.STARTED, SagaStatus.COMPLETED])),
-    )
-    def post(self, saga_id: str, token: str, statuses: set[SagaStatus]) -> None:
-        kept = self.sagas.get(saga_id)
+    @rule(saga_id=ids, token=st.sampled_from("abcd"), asked=st.sampled_from(REQUESTS))
+    def post(self, saga_id: str, token: str, asked: Request) -> None:
+        kept, signal = self.sagas.get(saga_id), Signal(token, asked)
         status = kept.state.status if kept else None
-        is_there = kept is not None and any(signal.token == token for signal, _ in kept.inbox)
-        accepted = is_there or status in statuses
-        self.all_say(Posted(accepted, status), lambda store: store.post(saga_id, request(token), list(statuses)))
+        is_there = kept is not None and any(waiting.token == token for waiting, _ in kept.inbox)
+        accepted = is_there or (kept is not None and asked.kind in kept.state.accepts)
+        self.all_say(Posted(accepted, status), lambda store: store.post(saga_id, signal))
         if kept and accepted and not is_there:
             self.posts += 1
-            kept.inbox.append((request(token), REAL + self.posts))
+            kept.inbox.append((signal, REAL + self.posts))
+
+    @rule(now=times.map(AHEAD.__add__), limit=st.integers(1, 3), keep_ids=st.integers(0, 9).map(float))
+    def expire(self, now: float, limit: int, keep_ids: float) -> None:
+        old = sorted((until, saga_id) for saga_id, (_, until) in self.buried.items() if until <= now)
+        # Which of several with one time are taken is each store's own choice, so all of them are, or none.
+        limit = limit if len({until for until, _ in old}) == len(old) else len(IDS)
+        due = sorted(
+            (kept.state.expire_at, saga_id)
+            for saga_id, kept in self.sagas.items()
+            if kept.state.expire_at is not None and kept.state.expire_at <= now and not kept.inbox
+        )
+        limit = limit if len({at for at, _ in due}) == len(due) else len(IDS)
+        self.all_say(len(due[:limit]), lambda store: store.expire(now, limit, keep_ids))
+        for _, saga_id in old[:limit]:
+            del self.buried[saga_id]
+        for _, saga_id in due[:limit]:
+            state = self.sagas.pop(saga_id).state
+            if state.named:
+                left = Tombstone(state.saga, state.status, state.completed_at)
+                self.buried[saga_id] = (left, now + keep_ids)
+
+    @invariant()
+    def all_have_the_same_tombstones(self) -> None:
+        for saga_id in IDS:
+            self.look_at_what_is_left(saga_id)
+
+    def look_at_what_is_left(self, saga_id: str) -> None:
+        left, _ = self.buried.get(saga_id, (None, 0.0))
+        self.all_say(left, lambda store: store.tombstone(saga_id))
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        place=st.builds(ticket, ids, root=st.sampled_from(["one", "other"]), term=st.integers(1, 2)),
+        leaves=st.booleans(),
+    )
+    def line(self, key: str, place: Ticket, leaves: bool) -> None:
+        line = self.lines[key]
+        if leaves:
+            self.lines[key] = [one for one in line if one != place]
+            self.all_say(tuple(self.lines[key]), lambda store: store.leave_queue(key, place))
+        else:
+            self.lines[key] = line if place in line else [*line, place]
+            self.all_say(tuple(self.lines[key]), lambda store: store.queue_up(key, place))
+        for other in KEYS:
+            self.look_at_line(other)
+
+    def look_at_line(self, key: str) -> None:
+        self.all_say(tuple(self.lines[key]), lambda store: store.queue(key))
+
+    @rule(graph=st.builds(Graph, fingerprints, saga=st.sampled_from(["Order", "Trip"]), body=st.sampled_from("ab")))
+    def keep_graph(self, graph: Graph) -> None:
+        self.all_say(None, lambda store: store.keep_graph(graph))
+        self.kept_graphs.setdefault(graph.fingerprint, graph)
+        for sagas in (["Order"], ["Trip", "Order"]):
+            self.look_for_graphs(sagas)
+
+    def look_for_graphs(self, sagas: list[str]) -> None:
+        expected = {one.fingerprint: one for one in self.kept_graphs.values() if one.saga in sagas}
+        for found in self.ask(lambda store: store.graphs(sagas)).values():
+            assert {one.fingerprint: one for one in found} == expected
+            assert len(found) == len(expected)
 
     @rule(now=times, limit=st.integers(1, 3), of=st.none() | st.sets(fingerprints))
     def due(self, now: float, limit: int, of: set[str] | None) -> None:
@@ -242,8 +324,8 @@ class StoresAgree(RuleBasedStateMachine):
         self.found_by = {name: dict(found) for name, found in self.now_due_by.items()}
 
     def stands(self, found: Due) -> bool:
-        kept = self.sagas[found.saga_id]
-        return (kept.due_at, kept.dispatches) == (found.wake_at, found.dispatches)
+        kept = self.sagas.get(found.saga_id)
+        return kept is not None and (kept.due_at, kept.dispatches) == (found.wake_at, found.dispatches)
 
     @rule(worker=workers, event=st.sampled_from(["beat", "beat", "declare dead", "declare dead too late", "leave"]))
     def live(self, worker: str, event: str) -> None:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from sagaflow.core.decide import decide, new_saga, requestable, seal
+from sagaflow.core.decide import decide, new_saga, seal
 from sagaflow.core.definition import SagaDefinition
 from sagaflow.core.events import Claimed, CompensationRequested, Ended, Event, Fate, Succeeded, WorkerLost
 from sagaflow.core.state import Direction, SagaState, SagaStatus, StepStatus
 from sagaflow.core.work import open_work
-from tests.properties.invariants import check_state, dependents, is_settled
+from tests.properties.graph import graph_of
+from tests.properties.invariants import check_state, is_settled
 
 REQUEST = CompensationRequested("asked for", 0.0)
 
@@ -158,13 +159,14 @@ class Documents:
             frozenset(claims),
             bool(open_work(self.definition, state)),
             state.status.is_terminal,
-            state.status in requestable(REQUEST),
+            REQUEST.kind in state.accepts,
             state.steps[self.last].status is StepStatus.COMPLETED,
         )
 
     def _check(self, state: SagaState) -> None:
         """I2, I3, I4 and I7, as far as one document shows them."""
         check_state(self.definition, state)
+        nodes, below = graph_of(self.definition, state)
         for declared in self.definition:
             step = state.steps[declared.name]
             if step.forward.claim is not None:
@@ -175,5 +177,5 @@ class Documents:
                 assert not step.forward.attempt or not declared.compensation or step.status in clean, "left behind"
             if step.undo.claim is not None:
                 # A late output may unsettle what was settled when the claim was made.
-                others = [name for name in dependents(self.definition, declared.name) if not state.steps[name].late]
-                assert all(is_settled(self.definition, state, name) for name in others), "I3"
+                others = [name for name in below[declared.name] if not state.steps[name].late]
+                assert all(is_settled(nodes, state, name) for name in others), "I3"

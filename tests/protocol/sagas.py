@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from enum import Enum
 from itertools import chain, combinations, permutations, product
@@ -35,11 +35,17 @@ def orders(size: int) -> list[Edges]:
     return sorted(found, key=lambda edges: (len(edges), sorted(edges)))
 
 
-def sagas(size: int, *, attempts: int = 1) -> Iterator[SagaDefinition]:
-    """Every saga of so many steps; any attempt that is retried may be retried at once."""
+def sagas(size: int, *, attempts: int = 1, undos: Iterable[Undo] = Undo) -> Iterator[SagaDefinition]:
+    """Every saga of so many steps, up to their names (3, 15, 100, 885 of them); retries need not wait.
+
+    ``undos`` are the compensations that their steps have.
+    """
     for edges in orders(size):
-        for undos in product(Undo, repeat=size):
-            yield saga(edges, undos, attempts)
+        seen = set[tuple[Undo, ...]]()
+        for chosen in product(undos, repeat=size):
+            if chosen not in seen:
+                seen.update(tuple(chosen[place] for place in order) for order in _automorphisms(size, edges))
+                yield saga(edges, chosen, attempts)
 
 
 def saga(edges: Edges, undos: Sequence[Undo], attempts: int = 1) -> SagaDefinition:
@@ -73,6 +79,12 @@ def _canonical(size: int, edges: Edges) -> Edges:
     renamed = (frozenset((names[low], names[high]) for low, high in edges) for names in permutations(range(size)))
     ordered = (graph for graph in renamed if all(low < high for low, high in graph))
     return min(ordered, key=sorted)
+
+
+def _automorphisms(size: int, edges: Edges) -> Iterator[tuple[int, ...]]:
+    for order in permutations(range(size)):
+        if {(order[low], order[high]) for low, high in edges} == edges:
+            yield order
 
 
 def _reduced(edges: Edges, place: int) -> list[int]:

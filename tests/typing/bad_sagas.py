@@ -74,6 +74,53 @@ class Bad(Saga[Order]):
     async def j(self, order: Order) -> Res:
         return Res("")
 
+    @step(when=lambda: True)  # E a function of the context
+    async def k(self, order: Order) -> Res:
+        return Res("")
+
+    @step(lock=lambda order: 3)  # E a text
+    async def l(self, order: Order) -> Res:
+        return Res("")
+
+    @step(delay=3)  # E a timedelta
+    async def m(self, order: Order) -> Res:
+        return Res("")
+
+    @step(pivot="yes")  # E a flag
+    async def n(self, order: Order) -> Res:
+        return Res("")
+
+    @step(at_once=3)  # E without each=
+    async def o(self, order: Order) -> Res:
+        return Res("")
+
+    @step(compensate=None)
+    async def numbers(self, order: Order) -> list[int]:
+        return [1]
+
+    @step(each=numbers)  # E another element
+    async def p(self, order: Order, n: Res) -> Res:
+        return n
+
+    @step(each=a)  # E no list
+    async def q(self, order: Order, n: Res) -> Res:
+        return n
+
+    @step(each="n")  # E no element
+    async def r(self, order: Order) -> Res:
+        return Res("")
+
+    @step(saga=Order)  # E no saga
+    async def s(self, order: Order) -> Res:
+        return Res("")
+
+    @step(waits_for=Pay)  # E it only asks
+    async def t(self, order: Order) -> Pay:
+        return Pay("")
+
+    @step(each="n", waits_for=Pay)  # E one or the other
+    async def u(self, order: Order, n: int) -> None: ...
+
     @step
     async def saga_id(self, order: Order) -> Res:  # E a step that hides what Saga gives
         return Res("")
@@ -86,6 +133,12 @@ class Keyword(Saga[Order], nam="x"):  # P misspelt class keyword
 
 
 class Keywords(Saga[Order], deadline=3):  # P a timedelta
+    @step
+    async def a(self, order: Order) -> Res:
+        return Res("")
+
+
+class MoreKeywords(Saga[Order], lock=3, cancel_siblings=3, compensation_deadline=3):  # P a text, a flag, a timedelta
     @step
     async def a(self, order: Order) -> Res:
         return Res("")
@@ -105,6 +158,27 @@ class Good(Saga[Order], deadline=timedelta(1)):
 
 
 class SubRes(Res): ...
+
+
+class Kinds(Saga[Order]):
+    @step(saga=Good)  # E another context than the child's
+    async def a(self, order: Order) -> Res:
+        return Res("")
+
+    @step(saga=Good, compensate="undo")  # E the child is undone by its own compensations
+    async def b(self, order: Order) -> Order:
+        return order
+
+    @step(saga=Good)
+    async def c(self, order: Order) -> Order:
+        return order
+
+    @step(each="n")
+    async def d(self, order: Order, n: int) -> Res:
+        return Res("")
+
+    @step(waits_for=Pay)
+    async def e(self, order: Order) -> None: ...
 
 
 class Narrow(Good):
@@ -151,4 +225,9 @@ async def calls(engine: Engine, record: SagaRecord[Order], handle: SagaHandle[Or
     Good("c").idempotency_key = "mine"  # E read only
     executing(Good("c"), outcome="failed")  # E no such outcome
     executing(order)  # E no saga
+    child: SagaRecord[Pay] = record.output(Kinds.c)  # E the record of another saga
+    listed: Res = record.output(Kinds.d)  # E a list
+    answer: Res = record.output(Kinds.e)  # E output of another type
+    print(child, listed, answer)
+    await Kinds().d(order)  # E missing element
     print(pay)

@@ -25,6 +25,9 @@ from sagaflow import (
     StepRef,
     step,
 )
+from sagaflow.dynamic import DynamicSaga, StepSpec, compile_steps
+from sagaflow.probing import Happened, NotHappened, StillUnknown
+from sagaflow.saga import ChildStep, EachStep, WaitStep
 from sagaflow.testing.unit import executing
 
 
@@ -144,6 +147,117 @@ async def caller(engine: Engine) -> None:
     assert_type(executing(OrderSaga(shop), step="charge"), OrderSaga)
     assert_type(executing(OrderSaga(shop), step=OrderSaga.charge, outcome="unknown"), OrderSaga)
     assert_type(OrderSaga(shop).idempotency_key, str)
+
+
+class Item(Struct, frozen=True):
+    sku: str
+
+
+class Basket(Struct, frozen=True):
+    basket_id: str
+    items: list[Item]
+    is_gift: bool = False
+
+
+class BasketSaga(
+    Saga[Basket], lock="basket:{basket_id}", cancel_siblings=True, compensation_deadline=timedelta(days=1)
+):
+    async def unpick(self, basket: Basket, item: Item, picked: Reservation | None) -> None: ...
+
+    @step(compensate=None, formerly=["cartons", "crates"], delay=timedelta(seconds=1))
+    async def boxes(self, basket: Basket) -> list[Item]:
+        return basket.items
+
+    @step(each="items", compensate="unpick", at_once=3)
+    async def pick(self, basket: Basket, item: Item, boxes: list[Item]) -> Reservation:
+        return Reservation(item.sku)
+
+    @step(each=boxes, compensate=None)
+    async def label(self, basket: Basket, box: Item, pick: list[Reservation]) -> int:
+        return len(pick)
+
+    @step(each=lambda basket: basket.items, compensate=unpick)
+    async def weigh(self, basket: Basket, item: Item) -> Reservation:
+        return Reservation(item.sku)
+
+    @step(compensate=None)
+    async def pair(self, basket: Basket) -> tuple[Item, ...]:
+        return tuple(basket.items)
+
+    @step(each=pair, probe="weighed")
+    async def pack(self, basket: Basket, item: Item) -> str:
+        return item.sku
+
+    async def weighed(self, basket: Basket, item: Item) -> Happened[str] | NotHappened:
+        return NotHappened()
+
+    def wants_gift(self, basket: Basket, label: list[int]) -> bool:
+        return bool(label) and basket.is_gift
+
+    @step(when="wants_gift", compensate=None, lock="wrapper")
+    async def wrap(self, basket: Basket) -> str:
+        return "wrapped"
+
+    @step(when=wants_gift, compensate=None)
+    async def bow(self, basket: Basket) -> str:
+        return "bow"
+
+    @step(when=lambda basket: basket.is_gift, compensate=None, lock=lambda basket: f"card:{basket.basket_id}")
+    async def card(self, basket: Basket, wrap: str | None) -> str:
+        return "card"
+
+    @step(waits_for=Payment, signal="bank", deadline=timedelta(days=3), compensate="cancel")
+    async def ask_bank(self, basket: Basket) -> None:
+        print(self.saga_id)
+
+    async def cancel(self, basket: Basket, payment: Payment | None) -> None: ...
+
+    @step(pivot=True, probe="committed", heartbeat_timeout=timedelta(seconds=5))
+    async def commit(self, basket: Basket, ask_bank: Payment) -> str:
+        return ask_bank.transaction_id
+
+    async def committed(self, basket: Basket) -> Happened[str] | NotHappened | StillUnknown:
+        return StillUnknown(timedelta(seconds=3))
+
+    @step(saga=ShippingSaga)
+    async def ship(self, basket: Basket, commit: str) -> Shipment:
+        return Shipment(basket.basket_id)
+
+    @step
+    async def tell(self, basket: Basket, ship: SagaRecord[Shipment], pick: list[Reservation]) -> str:
+        return ship.output(ShippingSaga.book)
+
+
+async def kinds(saga: SagaRecord[Basket]) -> None:
+    basket, item = Basket("b-1", []), Item("s")
+    assert_type(saga.output(BasketSaga.pick), list[Reservation])
+    assert_type(saga.output(BasketSaga.label), list[int])
+    assert_type(saga.output(BasketSaga.weigh), list[Reservation])
+    assert_type(saga.output(BasketSaga.pack), list[str])
+    assert_type(saga.output(BasketSaga.ask_bank), Payment)
+    assert_type(saga.output(BasketSaga.ship), SagaRecord[Shipment])
+    assert_type(saga.output(BasketSaga.ship).output(ShippingSaga.book), str)
+    assert_type(await BasketSaga().pick(basket, item, []), Reservation)
+    assert_type(await BasketSaga().label(basket, item, pick=[]), int)
+    assert_type(await BasketSaga().ask_bank(basket), None)
+    assert_type(await BasketSaga().ship(basket, "c"), Shipment)
+    each: EachStep[..., Reservation] = BasketSaga.pick
+    child: ChildStep[..., Shipment] = BasketSaga.ship
+    wait: WaitStep[..., Payment] = BasketSaga.ask_bank
+    answer: StepRef[Payment] = BasketSaga.ask_bank
+    several: StepRef[list[Reservation]] = BasketSaga.pick
+    print(each, child, wait, answer, several)
+
+
+class Actions(Saga[Basket], abstract=True):
+    async def call(self, basket: Basket, item: Item) -> str:
+        return item.sku
+
+
+def dynamic() -> None:
+    some = [StepSpec(name="a", action="call", input=Item("s"))]
+    more = [StepSpec(name="b", action="call", input=Item("s"), after="a", timeout=timedelta(seconds=3))]
+    assert_type(compile_steps("calls", [*some, *more], [Actions]), DynamicSaga)
 
 
 def declared() -> None:

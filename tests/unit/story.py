@@ -11,29 +11,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace as with_fields
 
 from sagaflow.core.decide import decide, fold, new_saga
-from sagaflow.core.definition import SagaDefinition, StepDefinition
+from sagaflow.core.definition import Derived, SagaDefinition, StepDefinition, StepKind
 from sagaflow.core.events import (
     CancellationRequested,
+    ChildAsked,
+    ChildEnded,
+    ChildInserted,
     Claimed,
     CompensationRequested,
+    Decided,
     Ended,
     Event,
     Fate,
+    LockBlocked,
+    LockFreed,
+    LockHeld,
+    LockReleased,
+    PauseRequested,
+    Probed,
     Released,
+    Resolution,
+    ResolutionRequested,
+    ResumeRequested,
+    RetryRequested,
+    Signalled,
+    SkipRequested,
     Succeeded,
     Ticked,
+    Undecidable,
     WorkerLost,
 )
 from sagaflow.core.retry import Retry
 from sagaflow.core.state import Direction, SagaState, SagaStatus, StepState, StepStatus
-from sagaflow.core.work import open_work
+from sagaflow.core.work import duties, next_due, open_work
 
-FORWARD, UNDO = Direction.FORWARD, Direction.UNDO
+FORWARD, UNDO, PROBE = Direction.FORWARD, Direction.UNDO, Direction.PROBE
 NOW = 1_000.0
 
 PATIENT = Retry(attempts=3, backoff=timedelta(seconds=10), jitter=False)
@@ -48,8 +65,13 @@ def a_step(
     strict: bool = False,
     retry: Retry = PATIENT,
     undo_retry: Retry = PATIENT,
+    probe: bool = False,
+    **others: Any,
 ) -> StepDefinition:
-    """A step and, with ``undo``, its compensation; a ``strict`` one does not accept an unknown outcome."""
+    """A step and, with ``undo``, its compensation; a ``strict`` one does not accept an unknown outcome.
+
+    ``others`` are further fields of the definition.
+    """
     return StepDefinition(
         name=name,
         action=name,
@@ -58,11 +80,31 @@ def a_step(
         after=tuple(after),
         retry=retry,
         compensation_retry=undo_retry,
+        probe=f"probe_{name}" if probe else None,
+        **others,
     )
 
 
-def a_saga(*steps: StepDefinition, deadline: timedelta | None = None) -> SagaDefinition:
-    return SagaDefinition(name="Story", steps=steps, deadline=deadline)
+SAYS = Derived(method="says")
+"""What is asked before a step: its answer is told by ``decides``."""
+
+
+def a_fan_out(name: str, *, after: Sequence[str] = (), at_once: int | None = None, **others: Any) -> StepDefinition:
+    return a_step(name, after=after, kind=StepKind.EACH, each=SAYS, at_once=at_once, **others)
+
+
+def a_child(name: str, *, after: Sequence[str] = (), **others: Any) -> StepDefinition:
+    return a_step(name, after=after, undo=False, kind=StepKind.CHILD, child="Child", **others)
+
+
+def a_wait(name: str, *, after: Sequence[str] = (), deadline: float | None = None, **others: Any) -> StepDefinition:
+    """A step that is answered by the signal ``<name> answer``."""
+    limit = None if deadline is None else timedelta(seconds=deadline)
+    return a_step(name, after=after, kind=StepKind.WAIT, signal=f"{name} answer", deadline=limit, **others)
+
+
+def a_saga(*steps: StepDefinition, deadline: timedelta | None = None, **others: Any) -> SagaDefinition:
+    return SagaDefinition(name="Story", steps=steps, deadline=deadline, **others)
 
 
 def chain(*names: str) -> SagaDefinition:
@@ -126,6 +168,67 @@ class Story:
     def cancellation_is_requested(self, reason: str = "asked to stop") -> Self:
         return self.happens(CancellationRequested(reason, self.now))
 
+    def decides(
+        self, step: str, *elements: str, proceed: bool = True, each: bool = False, lock: str | None = None
+    ) -> Self:
+        """User code has its say; with ``elements``, or ``each``, it says a list."""
+        listed = elements if elements or each else None
+        return self.happens(Decided(step, self.now, proceed, listed, lock))
+
+    def cannot_decide(self, step: str, error: str = "error") -> Self:
+        return self.happens(Undecidable(step, error, self.now))
+
+    def probes(
+        self, step: str, *, happened: bool | None, output: str | None = None, after: float | None = None
+    ) -> Self:
+        """A probe is claimed and returns; what happened yielded ``<step> found`` by default."""
+        if happened and output is None:
+            output = f"{step} found"
+        story = self.claims(step, PROBE)
+        return story.happens(Probed(step, story.attempt(step, PROBE), happened, self.now, output, after))
+
+    def hears(self, step: str, output: str | None = None, *, error: str | None = None, token: str = "t1") -> Self:
+        """The outside answers a step; with ``<step> answered`` by default."""
+        if error is None and output is None:
+            output = f"{step} answered"
+        return self.happens(Signalled(f"{step} answer", token, self.now, output, error))
+
+    def inserts(self, step: str) -> Self:
+        return self.happens(ChildInserted(step, self.now))
+
+    def asks_child(self, step: str) -> Self:
+        return self.happens(ChildAsked(step, self.now))
+
+    def child_ends(self, step: str, status: SagaStatus, error: str | None = None) -> Self:
+        return self.happens(ChildEnded(step, status, self.now, error, f"{step} child"))
+
+    def takes_lock(self, key: str) -> Self:
+        return self.happens(LockHeld(key, self.state.locks[key].term, self.now))
+
+    def is_blocked(self, key: str, holder: str = "other") -> Self:
+        return self.happens(LockBlocked(key, self.state.locks[key].term, holder, self.now))
+
+    def hears_of_lock(self, key: str) -> Self:
+        return self.happens(LockFreed(key, self.now))
+
+    def releases_lock(self, key: str) -> Self:
+        return self.happens(LockReleased(key, self.state.locks[key].term, self.now))
+
+    def is_paused(self) -> Self:
+        return self.happens(PauseRequested("ada", "an outage", self.now))
+
+    def is_resumed(self) -> Self:
+        return self.happens(ResumeRequested("ada", "it is over", self.now))
+
+    def is_retried(self, step: str | None = None, *, new_key: bool = False) -> Self:
+        return self.happens(RetryRequested("ada", "try again", self.now, step, new_key))
+
+    def is_skipped(self, step: str, direction: Direction = FORWARD, output: str | None = None) -> Self:
+        return self.happens(SkipRequested("ada", "not needed", self.now, step, direction, output))
+
+    def is_resolved(self, step: str, resolution: Resolution, output: str | None = None) -> Self:
+        return self.happens(ResolutionRequested("ada", "I looked", self.now, step, resolution, output))
+
     # Whole attempts, from claim to end.
 
     def does(self, *steps: str) -> Self:
@@ -159,27 +262,45 @@ class Story:
         return self.state.steps[name]
 
     @property
+    def next_due(self) -> float | None:
+        """When somebody must look at it again."""
+        return next_due(self.definition, self.state)
+
+    @property
+    def owes(self) -> str:
+        """What it owes to other documents: ``insert child ship``."""
+        return ", ".join(f"{duty.kind} {duty.subject}".strip() for duty in duties(self.definition, self.state))
+
+    @property
     def open(self) -> str:
         """What can be claimed, now or later: ``charge``, or ``undo charge``."""
         works = open_work(self.definition, self.state)
-        return ", ".join(work.step if work.direction is FORWARD else f"undo {work.step}" for work in works)
+        return ", ".join(work.step if work.direction is FORWARD else f"{work.direction} {work.step}" for work in works)
 
     def expect(
         self,
         status: SagaStatus | None = None,
         *,
         opens: str | None = None,
+        owes: str | None = None,
         reason: str | None = None,
         **steps: StepStatus,
     ) -> Self:
-        """The saga's status, all that is open, its reason, and the status of each step that is named."""
+        """The saga's status, all that is open, all that it owes, its reason, the status of each step that is named."""
         if status is not None:
             assert self.state.status is status
         if opens is not None:
             assert self.open == opens
+        if owes is not None:
+            assert self.owes == owes
         if reason is not None:
-            assert self.state.reason == reason
+            assert self.state.why == reason
         assert {name: self.state.steps[name].status for name in steps} == steps
+        return self
+
+    def expect_step(self, name: str, status: StepStatus) -> Self:
+        """The status of a step whose name is no identifier, as that of an element."""
+        assert self.state.steps[name].status is status
         return self
 
     def expect_no_change(self, *events: Event) -> Self:
@@ -203,7 +324,7 @@ class Story:
         return type(self)(self.definition, self.state.with_step(name, step), self.now)
 
 
-def given(definition: SagaDefinition, *, start_in: float | None = None) -> Story:
-    """A saga that has just been started."""
+def given(definition: SagaDefinition, *, start_in: float | None = None, **others: Any) -> Story:
+    """A saga that has just been started; ``others`` are further arguments of ``new_saga``."""
     start_at = None if start_in is None else NOW + start_in
-    return Story(definition, new_saga(definition, "saga-1", '"context"', NOW, start_at), NOW)
+    return Story(definition, new_saga(definition, "saga-1", '"context"', NOW, start_at, **others), NOW)

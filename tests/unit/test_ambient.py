@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 from contextvars import Context, copy_context
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
@@ -39,7 +39,14 @@ class FakeEngine:
         return saga in self.sagas
 
     async def start(
-        self, saga: type[Saga[Any]], context: Any, /, *, id: str | None = None, at: datetime | None = None
+        self,
+        saga: type[Saga[Any]],
+        context: Any,
+        /,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
     ) -> SagaHandle[Any]:
         self.started.append((saga, context, id, at))
         return cast("SagaHandle[Any]", self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagaflow.core.decide import LATE_LIMIT
+from sagaflow.core.attempts import LATE_LIMIT
 from sagaflow.core.events import Claimed, Fate, Succeeded
 from sagaflow.core.state import MAIN, SagaStatus, StepStatus
 from sagaflow.core.work import undo_payload

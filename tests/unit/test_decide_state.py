@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sagaflow.core.state import Claim, Direction, SagaState, SagaStatus, StepState, Track
-from tests.unit.story import FORWARD, UNDO, chain, diamond, given
+from tests.unit.story import FORWARD, UNDO, a_child, a_saga, a_wait, chain, diamond, given
 
 
 @pytest.mark.parametrize("status", list(SagaStatus))
@@ -23,7 +23,7 @@ def test_a_track_is_open_while_it_is_due_and_nobody_has_claimed_it() -> None:
 def test_each_direction_has_its_own_track() -> None:
     step = StepState(forward=Track(attempt=1), undo=Track(attempt=2))
     assert (step.track(FORWARD).attempt, step.track(UNDO).attempt) == (1, 2)
-    assert set(Direction) == {FORWARD, UNDO}
+    assert StepState(probe=Track(attempt=3)).track(Direction.PROBE).attempt == 3
 
 
 def test_owners_are_those_who_hold_a_claim_in_either_direction_each_once_and_sorted() -> None:
@@ -41,6 +41,13 @@ def test_the_size_of_the_payloads_counts_all_that_customers_gave() -> None:
     step = StepState(output="1234567", late=("1", "12"), forward=track, undo=track)
     assert state.payload_size == len('"context"')
     assert state.with_step("a", step).payload_size == len('"context"') + 7 + 3 + 2 * 5
+
+
+def test_the_size_of_the_payloads_counts_what_came_from_outside_and_what_children_were_given() -> None:
+    state = (
+        given(a_saga(a_wait("a"), a_child("b"), a_wait("c"))).hears("a", "123").hears("c", error="12").does("b").state
+    )
+    assert state.payload_size == len('"context"') + 3 + 2 + len("b done")
 
 
 def test_replacing_a_step_leaves_the_state_as_it_was() -> None:

@@ -7,17 +7,38 @@ import pytest
 
 from sagaflow.core.events import (
     CancellationRequested,
+    ChildAsked,
+    ChildEnded,
+    ChildInserted,
     Claimed,
     CompensationRequested,
+    Deadlocked,
+    Decided,
     Ended,
     Event,
+    FamilyEnded,
+    FamilyTold,
     Fate,
+    LockBlocked,
+    LockFreed,
+    LockHeld,
+    LockReleased,
+    ParentTold,
+    PauseRequested,
+    Probed,
     Released,
+    Resolution,
+    ResolutionRequested,
+    ResumeRequested,
+    RetryRequested,
+    Signalled,
+    SkipRequested,
     Succeeded,
     Ticked,
+    Undecidable,
     WorkerLost,
 )
-from sagaflow.core.state import Direction
+from sagaflow.core.state import Direction, SagaStatus
 
 FORWARD, UNDO = Direction.FORWARD, Direction.UNDO
 
@@ -50,6 +71,18 @@ def test_nobody_waits_negatively() -> None:
         Ended("a", FORWARD, 1, Fate.RETRYABLE, "e", 0.0, -0.1)
 
 
+@pytest.mark.parametrize(("happened", "output"), [(True, None), (False, "x"), (None, "x")])
+def test_a_probe_that_found_it_done_has_an_output_and_no_other_has(happened: bool | None, output: str | None) -> None:
+    with pytest.raises(ValueError, match="there is an output if it happened"):
+        Probed("a", 1, happened, 0.0, output)
+
+
+@pytest.mark.parametrize(("happened", "after"), [(True, 1.0), (False, 1.0), (None, -0.1)])
+def test_only_a_probe_that_cannot_tell_yet_waits(happened: bool | None, after: float) -> None:
+    with pytest.raises(ValueError, match="only what cannot be told yet waits, and not negatively"):
+        Probed("a", 1, happened, 0.0, "x" if happened else None, after)
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -62,6 +95,27 @@ def test_nobody_waits_negatively() -> None:
         Ticked(1.5),
         CompensationRequested("because", 1.5),
         CancellationRequested("because", 1.5),
+        Decided("a", 1.5, elements=("1", "2"), lock="key"),
+        Undecidable("a", "e", 1.5),
+        Probed("a", 1, True, 1.5, "null"),
+        Probed("a", 1, None, 1.5, after=2.5),
+        ChildInserted("a", 1.5, 1),
+        ChildAsked("a", 1.5),
+        ParentTold(1.5, SagaStatus.FAILED),
+        FamilyTold(2.5, 1.5),
+        LockHeld("key", 1, 1.5),
+        LockBlocked("key", 1, "other", 1.5, 2),
+        LockReleased("key", 1, 1.5),
+        Deadlocked("key", 1, "why", 1.5),
+        RetryRequested("ada", "because", 1.5, "a", True),
+        SkipRequested("ada", "because", 1.5, "a", UNDO),
+        ResolutionRequested("ada", "because", 1.5, "a", Resolution.HAPPENED, "null"),
+        PauseRequested("ada", "because", 1.5),
+        ResumeRequested("ada", "because", 1.5),
+        Signalled("a", "token", 1.5, error="e"),
+        ChildEnded("a", SagaStatus.COMPLETED, 1.5, None, "child", 1),
+        LockFreed("key", 1.5),
+        FamilyEnded(2.5, 1.5),
     ],
     ids=repr,
 )

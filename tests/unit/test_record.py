@@ -16,8 +16,9 @@ from sagaflow.core.decide import fold, new_saga
 from sagaflow.core.events import Claimed, CompensationRequested, Ended, Event, Fate, Succeeded
 from sagaflow.core.state import Direction, SagaState, SagaStatus, StepState, StepStatus, Track
 from sagaflow.errors import PayloadError, SagaFailed
-from sagaflow.record import SagaRecord, StepError
+from sagaflow.record import SagaRecord
 from sagaflow.saga import Saga, step
+from sagaflow.step_record import StepError
 
 codec = JsonCodec()
 FORWARD, UNDO = Direction.FORWARD, Direction.UNDO

@@ -4,17 +4,21 @@ import pytest
 from hypothesis import given
 
 from sagaflow.adapters.store_rules import (
+    accepted_by_status,
+    as_committed,
     check_ids,
+    check_place,
     check_query,
     cursor_after,
     decode_signal,
     decode_state,
+    encode_after,
     encode_request,
     encode_state,
 )
-from sagaflow.core.state import SCHEMA, SagaState
+from sagaflow.core.state import SCHEMA, SagaState, SagaStatus
 from sagaflow.errors import ConfigurationError, PayloadError
-from sagaflow.ports import Query, Signal
+from sagaflow.ports import Query, Signal, Ticket
 from sagaflow.testing.store_states import new_saga
 from sagaflow.testing.strategies import sagas, signals
 
@@ -54,6 +58,36 @@ def test_an_id_is_text() -> None:
     check_ids(["", "ünïcödé", "$ne", "a.b"])
     with pytest.raises(PayloadError, match="surrogate"):
         check_ids(["\ud800"])
+
+
+def test_a_place_in_a_line_is_text() -> None:
+    check_place("$ne", Ticket("a.b", "", 1))
+    with pytest.raises(TypeError, match="key of a lock is a string"):
+        check_place(7)
+    with pytest.raises(TypeError, match="id is a string"):
+        check_place("key", Ticket("a", None, 1))  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(PayloadError, match="surrogate"):
+        check_place("\ud800")
+
+
+def test_of_a_status_alone_is_accepted_what_a_saga_without_a_pivot_accepts() -> None:
+    for status in SagaStatus:
+        assert accepted_by_status(status) == new_saga(status=status).accepts
+    assert "compensate" in accepted_by_status(SagaStatus.COMPLETED)
+
+
+def test_what_is_committed_has_todays_form() -> None:
+    today, old = new_saga(), new_saga(schema=1)
+    assert as_committed(today) is today
+    assert as_committed(old).schema == SCHEMA
+    assert decode_state(encode_after(old) or "").schema == SCHEMA
+    assert decode_state(encode_state(old)).schema == 1
+
+
+def test_a_state_of_the_previous_version_is_read() -> None:
+    body = """{"id": "a", "saga": "Order", "fingerprint": "f-1", "status": "started", "revision": 0, "context": "{}",
+        "steps": {"reserve": {}, "charge": {}}, "created_at": 1000, "updated_at": 1000, "schema": 1}"""
+    assert decode_state(body) == new_saga("a", context="{}", schema=1)
 
 
 def test_the_text_around_a_surrogate_is_shown_but_not_all_of_it() -> None:

@@ -1,0 +1,179 @@
+"""Starting sagas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from ulid import ULID
+
+from ..core.decide import new_saga
+from ..core.state import Direction, SagaState
+from ..core.work import duties, next_due, open_work
+from ..dynamic import StepSpec
+from ..errors import SagaExists, SagaNotFound
+from ..ports import Lane
+from ..saga import Saga
+from .acting import Acting
+from .arguments import checked_id
+from .binding import Binding
+from .handle import SagaHandle
+from .hints import next_look
+from .looking import Looking
+from .retention import with_retention
+from .values import derive, lock_key
+
+C = TypeVar("C")
+
+
+class Starting(Looking, Acting):
+    """The part of an engine that starts sagas, and hands out handles by which they are looked at and asked."""
+
+    async def start(
+        self,
+        saga: type[Saga[C]],
+        context: C,
+        /,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> SagaHandle[C]:
+        """Start one saga; it has begun for certain when this returns, though nobody may work on it yet.
+
+        Args:
+            id: names the transaction: the same id with an equal context is the same saga. By default a new ULID.
+            at: when it is to begin, aware of its time zone; by default now.
+            delay: after which time it is to begin, in place of ``at``.
+
+        Raises:
+            SagaExists: the id was used for another saga class, or with another context.
+            PayloadError: the context is not of the saga's type, or too large.
+            ValueError: the id, the time, or the key of the saga's lock cannot be one.
+            StoreUnavailable: the store did not answer; start again with the same id to be sure.
+        """
+        self._must_be_open()
+        binding = self._binding_of(saga)
+        await self._bindings.keep(binding.definition)
+        return await self._start(binding, context, id, self._beginning(at, delay), {})
+
+    async def start_steps(  # three that say what, three that say how
+        self,
+        name: str,
+        steps: Sequence[StepSpec],
+        context: object,
+        /,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> SagaHandle[Any]:
+        """Start a saga whose steps are data. Its actions are methods of the libraries in ``Engine(actions=...)``.
+
+        Args:
+            name: of the saga.
+            steps: what it does; lists compose by ``[*some, *others]``.
+            context: of the type that the libraries are for.
+            id, at, delay: as for ``start``.
+
+        Raises:
+            DefinitionError: the steps have faults; all of them are in the error.
+            PayloadError: the context or an input is not of its type, or too large.
+            SagaExists, ValueError, StoreUnavailable: as for ``start``.
+
+        Example:
+            >>> steps = [
+            ...     StepSpec(name="book", action="reserve_inventory", compensation="release_inventory", input="book"),
+            ...     StepSpec(name="pay", action="charge", compensation="refund"),
+            ... ]
+            >>> async def sell(engine: Engine, order: Order) -> None:
+            ...     await engine.start_steps("order", steps, order, id=order.order_id)
+        """
+        self._must_be_open()
+        made = self._bindings.library.make(name, steps, self._codec)
+        binding, limit = made.binding, self._settings.output_limit
+        items = {
+            step: binding.encode_input(binding.definition[step], value, limit) for step, value in made.inputs.items()
+        }
+        await self._bindings.keep_graph(made.graph)
+        self._bindings.add(binding)
+        return await self._start(binding, context, id, self._beginning(at, delay), items)
+
+    def handle(self, saga: type[Saga[C]], saga_id: str, /) -> SagaHandle[C]:
+        """A handle for a saga that was started before, here or elsewhere; nobody is asked whether it exists."""
+        self._binding_of(saga)
+        return SagaHandle(self, checked_id(saga_id))
+
+    def _beginning(self, at: datetime | None, delay: timedelta | None) -> float | None:
+        if at is not None and at.tzinfo is None:
+            raise ValueError(f"start(at={at!r}): which time zone? Write datetime(..., tzinfo=UTC)")
+        if at is not None and delay is not None:
+            raise ValueError("start(at=..., delay=...): two beginnings; write one of them")
+        if delay is not None:
+            return self._clock.now() + delay.total_seconds()
+        return at.timestamp() if at is not None else None
+
+    async def _start(
+        self, binding: Binding, context: Any, id: str | None, start_at: float | None, items: Mapping[str, str]
+    ) -> SagaHandle[Any]:
+        saga_id = checked_id(id) if id is not None else str(ULID())
+        payload = binding.encode_context(context, self._settings.context_limit)
+        lock = binding.definition.lock
+        now = self._clock.now()
+        state = new_saga(
+            binding.definition,
+            saga_id,
+            payload,
+            now,
+            start_at,
+            named=id is not None,
+            lock=lock_key(derive(lock, context)) if lock is not None else None,
+            items=dict(items),
+        )
+        state = with_retention(state, self._settings)  # one that has no steps has ended already
+        wake_at = None
+        if next_due(binding.definition, state) is not None:
+            wake_at = next_look(binding.definition, state, now, self._settings.patience.total_seconds())
+        if await self._store.insert(state, wake_at):
+            await self._announce(binding, state, now, wake_at)
+        else:
+            await self._must_be_same(binding, state, context)
+        return SagaHandle(self, saga_id)
+
+    async def _announce(self, binding: Binding, state: SagaState, now: float, wake_at: float | None) -> None:
+        lanes = {Lane(work.queue, work.side) for work in open_work(binding.definition, state) if work.due <= now}
+        if duties(binding.definition, state):
+            # A lock comes before any step: whoever can do the first steps can see to it.
+            lanes = {Lane(step.queue, Direction.FORWARD) for step in binding.definition if not step.after}
+        if not lanes and wake_at is not None and wake_at <= now + self._settings.in_place.total_seconds():
+            await self._call_attention(state)  # it begins so soon that a worker here waits for it
+        await self._hints.send(state.id, lanes)
+
+    async def _must_be_same(self, binding: Binding, state: SagaState, context: object) -> None:
+        """The saga that has the id is the one that is to be started."""
+        saga_id = state.id
+        stored = (await self._store.load([saga_id])).get(saga_id)
+        if stored is None:
+            left = await self._store.tombstone(saga_id)
+            if left is None:
+                raise SagaNotFound(saga_id)
+            raise SagaExists(saga_id, f"as a {left.saga} that ended as {left.status}", is_forgotten=True)
+        known = stored.state
+        if known.saga != binding.definition.name:
+            raise SagaExists(saga_id, f"as a {known.saga}")
+        if binding.decode_context(known) != context:
+            raise SagaExists(saga_id, "with another context")
+        if binding.saga is None and (
+            known.fingerprint != state.fingerprint or _items(binding, known) != _items(binding, state)
+        ):
+            raise SagaExists(saga_id, "with other steps")
+
+
+def _items(binding: Binding, state: SagaState) -> dict[str, object]:
+    """The inputs of a saga whose steps are data, by step."""
+    return {
+        step.name: binding.decode_item(step, item)
+        for step in binding.definition
+        if (item := state.steps[step.name].item) is not None
+    }
