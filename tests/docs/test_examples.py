@@ -109,3 +109,11 @@ def test_what_is_provisioned_stands_in_a_file_which_is_checked(tmp_path: Path) -
     assert "action 'creat' is a method of no library. Did you mean 'create'?" in wrong
     assert "after='databse' is no step of this saga. Did you mean 'database'?" in wrong
     assert "+" not in wrong
+
+
+def test_a_trial_goes_on_after_a_deployment_is_called_off_and_is_forgotten(tmp_path: Path) -> None:
+    goes_on, called_off, forgotten = acts_of("trial.py", tmp_path)
+    assert "ada is reminded, by the new version\n    steps: open, mail\n" in goes_on
+    assert "cancel: accepted: the saga was scheduled and will be compensated\n    compensated\n" in called_off
+    assert "the account of ada is closed\n    compensated: a duplicate, says support" in called_off
+    assert "Saga 'alan' existed, as a trial that ended as completed" in forgotten
