@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from .events import LockBlocked, LockFreed, LockHeld, LockReleased
 from .state import Lock, LockStatus, SagaState, StepState
 
+_GONE = (LockStatus.RELEASING, LockStatus.RELEASED)
+
 
 def with_lock(state: SagaState, key: str) -> SagaState:
     """The saga wants this lock, if it does not have it, or want it, already."""
@@ -48,8 +50,17 @@ def release_all(state: SagaState) -> SagaState:
 
 def want_again(state: SagaState) -> SagaState:
     """The saga goes on after it had ended."""
-    gone = (LockStatus.RELEASING, LockStatus.RELEASED)
-    return _change(state, gone, lambda lock: Lock(LockStatus.WANTED, lock.term + 1))
+    return _change(state, _GONE, lambda lock: Lock(LockStatus.WANTED, lock.term + 1))
+
+
+def want_for_undo(state: SagaState) -> SagaState:
+    """What is to be undone needs the locks under which it was done, be it that they were given up already."""
+    undone = [step for step in state.steps.values() if step.undo.due is not None]
+    needed = {key for step in undone for key in (state.lock, step.lock)} if state.locks else set[str | None]()
+    gone = [key for key in needed if key is not None and state.locks[key].status in _GONE]
+    for key in gone:
+        state = _with(state, key, Lock(LockStatus.WANTED, state.locks[key].term + 1))
+    return state
 
 
 def lock_changed(state: SagaState, event: LockHeld | LockBlocked | LockReleased | LockFreed) -> SagaState:

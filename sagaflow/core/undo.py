@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from msgspec.structs import replace
 
 from .definition import SagaDefinition, StepDefinition, StepKind
+from .locks import want_for_undo
 from .state import MAIN, SagaState, SagaStatus, StepState, StepStatus
 from .tracks import afresh, can_be_probed, closed, is_busy, is_in_motion, opened
 from .turning import at_end
@@ -30,7 +31,7 @@ def open_undo(definition: SagaDefinition, state: SagaState, at: float) -> SagaSt
         steps[declared.name] = _with_undo(declared, step, places, at, ready=ready)
     state = replace(state, steps=steps)
     if any(is_in_motion(step) for step in steps.values()):
-        return state
+        return want_for_undo(state)
     if not left:
         return at_end(state, SagaStatus.COMPENSATED, at)
     return replace(at_end(state, SagaStatus.FAILED, at), failure=_why_failed(definition, state, left))

@@ -328,8 +328,11 @@ async def test_13_a_crashing_handler_or_a_store_that_fails_leaves_no_saga_stuck_
     servers: Stack, mongo_url: str, lines: list[str]
 ) -> None:
     faulty = Stack("faulty", lambda: Faulty.from_url(mongo_url), servers.broker)
-    async with faulty.engine(partial(Chain, lines)):
-        await (await Chain.start("b!")).result(timeout=SOON)
+    sound = Stack("sound", lambda: MongoStore.from_url(mongo_url), servers.broker)
+    # Whoever waits looks at a store that answers: else it would be told that it does not.
+    async with sound.engine(partial(Chain, lines), work="none") as waiter, faulty.engine(partial(Chain, lines)):
+        handle = await waiter.start(Chain, "b!")
+        await handle.result(timeout=SOON)
     assert lines == ["a", "b", "b", "c"]
 
 

@@ -431,4 +431,4 @@ def _check_locks(before: SagaState, event: Event, after: SagaState) -> None:
         if new.term > old.term:
             # With nothing to undo it is given up at once.
             assert new.status is (LockStatus.RELEASING if after.status.is_terminal else LockStatus.WANTED)
-            assert old.status in (LockStatus.RELEASING, LockStatus.RELEASED)
+            assert old.status is not LockStatus.HELD, "what is held is not wanted again"

@@ -247,3 +247,8 @@ def test_what_an_operator_found_out_about_an_unanswered_step_counts() -> None:
 def test_the_outside_answers_with_an_output_or_with_an_error(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="with an output, or with an error"):
         Signalled("pay", "t1", NOW, **fields)
+
+
+def test_what_is_undone_that_was_never_asked_for_takes_the_lock_again_that_was_given_up() -> None:
+    story = given(a_saga(a_wait("pay")), lock="key").hears("pay", "paid").cancellation_is_requested()
+    story.expect(SagaStatus.COMPENSATING, opens="", owes="take lock key").takes_lock("key").expect(opens="undo pay")
