@@ -52,6 +52,8 @@ IN_ONE_GO: Final = ARROWS | {
     # Looked at late: its time had come, and its deadline has passed meanwhile; or all of it has been skipped.
     (SCHEDULED, COMPENSATED),
     (SCHEDULED, COMPLETED),
+    # The outside has answered before the saga began, and that is undone.
+    (SCHEDULED, COMPENSATING),
 }
 """What one event may be seen to do: a path of arrows that passes only through ``started`` and ``compensating``."""
 
