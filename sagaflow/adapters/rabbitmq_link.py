@@ -13,6 +13,7 @@ from typing import Final
 from yarl import URL
 
 from ..errors import BrokerUnavailable, ConfigurationError
+from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session, place
 from .rabbitmq_errors import answering
@@ -134,6 +135,8 @@ class Link:
         for url in cycle(self._access.urls):
             began = time.monotonic()
             await self._hold(url)
+            if is_cancelled():
+                return
             if time.monotonic() - began > _STEADY:
                 delay = _FIRST_DELAY
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
@@ -146,6 +149,8 @@ class Link:
             await session.connect(CONNECT_TIMEOUT)
             async with answering(f"be made ready at {place(url)}", CONNECT_TIMEOUT):
                 await self._prepare(session)
+            if is_cancelled():
+                return  # the driver has swallowed it, as it may before Python 3.12
             if not session.lost.is_set():
                 self._came_up(session, url)
             await session.lost.wait()
