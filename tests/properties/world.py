@@ -419,7 +419,7 @@ class World:
         counts_again = isinstance(event, Claimed | LockFreed) or (
             isinstance(event, ChildEnded) and event.status is SagaStatus.FAILED
         )
-        assert again is after or counts_again, "an event that comes twice counts once"
+        assert again is after or counts_again, f"an event that comes twice counts once: {event}"
         return after
 
     def _notice(self, before: SagaState) -> None:
