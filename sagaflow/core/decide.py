@@ -190,9 +190,9 @@ def _ticked(definition: SagaDefinition, state: SagaState, at: float) -> SagaStat
     if state.status is SagaStatus.SCHEDULED and state.start_at is not None and at >= state.start_at:
         state = replace(state, status=SagaStatus.STARTED)
     if state.status is SagaStatus.STARTED and _passed(state.deadline_at, at) and not state.overdue:
-        if state.committed:
-            return replace(state, overdue=True)
-        return turn_back(definition, state, "its deadline has passed", at)
+        if not state.committed:
+            return turn_back(definition, state, "its deadline has passed", at)
+        state = replace(state, overdue=True)
     if state.status is SagaStatus.COMPENSATING and _passed(state.undo_deadline_at, at) and not state.overdue:
         return _give_up(state, at)
     for declared in definition:

@@ -151,28 +151,17 @@ class SagaDefinition:
     each: tuple[str, ...] = field(init=False, repr=False, compare=False)
     bounded: tuple[StepDefinition, ...] = field(init=False, repr=False, compare=False)
     _by_name: dict[str, StepDefinition] = field(init=False, repr=False, compare=False)
-    _dependents: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     unfolded: dict[tuple[int | None, ...], SagaDefinition] = field(
         init=False, repr=False, compare=False, default_factory=dict[tuple[int | None, ...], "SagaDefinition"]
     )
 
     def __post_init__(self) -> None:
         by_name = {step.name: step for step in self.steps}
-        direct: dict[str, set[str]] = {step.name: set() for step in self.steps}
-        for step in self.steps:
-            for name in step.after:
-                direct[name].add(step.name)
-        dependents: dict[str, frozenset[str]] = {}
-        for step in reversed(self.steps):
-            dependents[step.name] = frozenset(
-                direct[step.name].union(*(dependents[name] for name in direct[step.name]))
-            )
         each = tuple(step.name for step in self.steps if step.kind is StepKind.EACH)
         object.__setattr__(self, "each", each)
         bounded = tuple(step for step in self.steps if step.element is not None and step.at_once is not None)
         object.__setattr__(self, "bounded", bounded)
         object.__setattr__(self, "_by_name", by_name)
-        object.__setattr__(self, "_dependents", dependents)
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", _fingerprint(self))
 
@@ -187,7 +176,11 @@ class SagaDefinition:
 
     def dependents(self, name: str) -> frozenset[str]:
         """All steps that depend on ``name``, directly or through others: they are undone before it."""
-        return self._dependents[name]
+        found = {name}
+        for step in self.steps:
+            if not found.isdisjoint(step.after):
+                found.add(step.name)
+        return frozenset(found - {name})
 
     @property
     def pivot(self) -> StepDefinition | None:

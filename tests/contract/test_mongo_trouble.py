@@ -1,11 +1,10 @@
 """The store in MongoDB answers in time when the server does not, and gives no secret away."""
 
 import asyncio
-import gc
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,20 +20,8 @@ from tests.servers import MongoReplicaSet
 from tests.servers.mongodb import MongoMember, with_database
 from tests.servers.ports import LOOPBACK, free_port
 
-# PyMongo forgets a socket whose connecting is cancelled by the closing of its client, which is what happens here.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 SECRET = "k4n4r13nv0g3l"
 BOUND = 6.0  # seconds: the store's own two, the grace after them, and a busy machine
-
-
-@pytest.fixture(autouse=True)
-def forgotten_sockets_are_found_here() -> Iterator[None]:
-    """Let no later test, in which such a warning would be an error, be the one that finds them."""
-    yield
-    gc.collect()
 
 
 class Standalone(MongoMember):

@@ -232,9 +232,9 @@ def test_a_deadline_of_the_saga_and_one_of_the_answer_that_pass_together_both_co
         a_wait("ship", after=["buy"], deadline=30, undo=False),
         deadline=timedelta(seconds=20),
     )
-    story = given(definition).does("buy", "ship").later(40)
-    assert story.next_due == NOW + 30
-    story.later(0).expect(SagaStatus.FAILED, ship=StepStatus.UNKNOWN)
+    story = given(definition).does("buy", "ship").later(40).expect(SagaStatus.FAILED, ship=StepStatus.UNKNOWN)
+    assert story.state.overdue
+    story.expect_no_change(Ticked(story.now))
 
 
 def test_what_an_operator_found_out_about_an_unanswered_step_counts() -> None:
