@@ -19,13 +19,14 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]], *, seconds: float) -> set[asyncio.Task[Any]]:
+async def end(tasks: Iterable[asyncio.Task[Any]], *, seconds: float) -> list[asyncio.Task[Any]]:
     """Tell tasks to end, again and again, for so many seconds at most; those that still go on are returned."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + seconds
-    pending = {task for task in tasks if not task.done()}
+    pending = [task for task in tasks if not task.done()]
     while pending and (left := give_up_at - loop.time()) > 0:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=min(left, _AGAIN))
+        await asyncio.wait(pending, timeout=min(left, _AGAIN))
+        pending = [task for task in pending if not task.done()]
     return pending

@@ -16,7 +16,7 @@ from .turning import go_on
 
 _LISTENING: Final = frozenset({StepStatus.PENDING, StepStatus.STARTED, StepStatus.UNKNOWN})
 _NO_WAY_BACK: Final = "the child saga has passed its pivot and is completed"
-_TOO_LATE: Final = frozenset({StepStatus.PENDING, StepStatus.UNKNOWN, StepStatus.FAILED})
+_TOO_LATE: Final = frozenset({StepStatus.PENDING, StepStatus.UNKNOWN, StepStatus.FAILED, StepStatus.COMPLETED})
 _LEFT: Final = frozenset(
     {StepStatus.COMPLETED, StepStatus.UNKNOWN, StepStatus.COMPENSATING, StepStatus.COMPENSATION_FAILED}
 )
@@ -43,7 +43,10 @@ def signalled(definition: SagaDefinition, state: SagaState, event: Signalled) ->
 
 
 def heard_too_late(definition: SagaDefinition, state: SagaState) -> SagaState:
-    """What the outside has done though nobody waits for it any more, or nobody has ever asked: it is undone too."""
+    """What the outside has done though nobody waits for it any more, or nobody has ever asked: it is undone too.
+
+    So is its answer to a step that a probe, or an operator, has completed with another output.
+    """
     for declared in definition if state.signals else ():
         received = state.signals.get(declared.signal or "")
         is_left = declared.is_undoable and state.steps[declared.name].status in _TOO_LATE

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
-from ulid import ULID
-
 from ..core.decide import decide, fold
 from ..core.definition import SagaDefinition, StepDefinition, StepKind
 from ..core.events import (
@@ -71,7 +69,7 @@ class Acting(EngineBase):
                 f"the saga is a part of saga {state.parent.saga_id!r}, which goes on with what it did: compensate that"
             )
             return Answer(Verdict.REFUSED, state.status, why)
-        posted = await self._store.post(checked_id(saga_id), Signal(str(ULID()), request))
+        posted = await self._store.post(checked_id(saga_id), Signal(self._machine.new_id(), request))
         if posted.status is None:
             raise SagaNotFound(saga_id)
         if posted.accepted:
@@ -163,7 +161,7 @@ class Acting(EngineBase):
         output: object,
         error: BaseException | str | None,
     ) -> Answer:
-        token = str(ULID()) if token is None else checked_name("token", token)
+        token = self._machine.new_id() if token is None else checked_name("token", token)
         payload = refusal = None
         if error is None:
             payload = binding.encode_output(step, output, self._settings.output_limit)
@@ -323,7 +321,7 @@ class Acting(EngineBase):
         if decide(binding.definition, state, act) is state:
             verdict = Verdict.ALREADY if _is_so_already(state, act) else Verdict.REFUSED
             return Answer(verdict, state.status, _why_useless(state, act))
-        return await self._post(state, Signal(str(ULID()), act), f"{act.kind} is recorded")
+        return await self._post(state, Signal(self._machine.new_id(), act), f"{act.kind} is recorded")
 
     # ------------------------------------------------------------------ both
 

@@ -17,6 +17,7 @@ from .bindings import Bindings
 from .clock import StoreClock
 from .families import load_family
 from .hints import Hints
+from .machine import Machine
 from .settings import Settings
 from .watcher import Watcher
 from .worker import Worker
@@ -30,6 +31,7 @@ class EngineBase:
     _codec: Codec
     _clock: StoreClock
     _settings: Settings
+    _machine: Machine
     _hints: Hints
     _watcher: Watcher
     _worker: Worker | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
@@ -13,6 +12,7 @@ from ..core.state import SagaState
 from ..core.versions import revive, to_text
 from ..errors import DefinitionError
 from ..ports import Codec, Graph, Store
+from ..ports.clock import Clock
 from ..saga import Saga, SagaTypes
 from ..throttle import Throttle
 from .binding import Binding
@@ -32,11 +32,14 @@ class Bindings:
         store: where graphs are kept.
     """
 
-    def __init__(self, classes: Mapping[str, Binding], library: Library, store: Store, codec: Codec) -> None:
+    def __init__(
+        self, classes: Mapping[str, Binding], library: Library, store: Store, codec: Codec, clock: Clock
+    ) -> None:
         self.classes = classes
         self.library = library
         self._store = store
         self._codec = codec
+        self._clock = clock
         self._known: dict[str, Binding] = {one.definition.fingerprint: one for one in classes.values()}
         self._kept: set[str] = set()
         self._strange: set[str] = set()
@@ -106,9 +109,9 @@ class Bindings:
         Raises:
             StoreUnavailable
         """
-        if time.monotonic() < self._looked_at + _AGAIN and not at_once:
+        if self._clock.monotonic() < self._looked_at + _AGAIN and not at_once:
             return
-        self._looked_at = time.monotonic()
+        self._looked_at = self._clock.monotonic()
         made_of_data = (STEPS,) if self.library else ()
         for graph in await self._store.graphs([*self.classes, *made_of_data]):
             if graph.fingerprint not in self._known:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine, Iterable, Sequence
-from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from .bindings import Bindings
 from .clock import StoreClock
 from .hints import Hints
 from .liveness import Liveness
+from .machine import Machine
 from .recipes import Library
 from .reports import Health
 from .runner import Runner
@@ -48,6 +48,7 @@ class Engine(Starting):
         queues: the logical queues to serve; by default all that these sagas name.
         settings: numbers.
         codec: how contexts and outputs are written; JSON by default.
+        machine: clocks, chance and the thread of the heartbeat; for simulations.
 
     Raises:
         DefinitionError: a class has faults that could not be seen when it was made.
@@ -60,7 +61,7 @@ class Engine(Starting):
         ...         print((await handle.result()).status)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keywords, each with a default
         self,
         sagas: Iterable[Factory] = (),
         *,
@@ -71,16 +72,18 @@ class Engine(Starting):
         queues: Sequence[str] | None = None,
         settings: Settings | None = None,
         codec: Codec | None = None,
+        machine: Machine | None = None,
     ) -> None:
+        self._machine = machine or Machine()
+        self._clock = StoreClock(self._machine)
         self._codec: Codec = codec or default_codec()
         classes, library = bind(sagas, self._codec), Library(actions)
         self._store = open_store(store)
-        self._bindings = Bindings(classes, library, self._store, self._codec)
+        self._bindings = Bindings(classes, library, self._store, self._codec, self._clock)
         self._broker = open_broker(broker)
         self._hints = Hints(self._broker)
         self._settings = settings or Settings()
         self._lanes = lanes_of(classes.values(), work, queues, shared=library.queues)
-        self._clock = StoreClock()
         self._watcher = Watcher(self._store, self._settings)
         self._runner = Runner(self._codec, self._clock, self._settings)
         self._was_opened = False
@@ -116,7 +119,7 @@ class Engine(Starting):
         try:
             await self._bindings.look()
             await self._broker.open()
-            self._liveness = Liveness(self._store, self._clock, self._settings, self._incarnation_died)
+            self._liveness = Liveness(self._store, self._clock, self._settings, self._machine, self._incarnation_died)
             await self._liveness.start()
         except BaseException:
             await self._broker.close()
@@ -140,7 +143,7 @@ class Engine(Starting):
                 runner=self._runner,
             )
             self._part(worker.consume(), "consumer")
-            self._part(Sweeper(self._store, worker, self._settings, Random()).run(), "sweeper")
+            self._part(Sweeper(self._store, worker, self._settings, self._machine.random).run(), "sweeper")
         for parent, step, child in self._bindings.missing_children:
             logger.warning(
                 "saga %s runs %s in step %s, which this engine does not have: another one must, or write "

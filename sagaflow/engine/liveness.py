@@ -12,14 +12,13 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-
-from ulid import ULID
+from collections.abc import Callable, Iterator
 
 from ..errors import StoreUnavailable
 from ..ports import Beat, Heart, Store
 from ..ports.clock import Clock
 from ..throttle import Throttle
+from .machine import Beside, Machine
 from .settings import Settings
 
 logger: logging.Logger = logging.getLogger("sagaflow.liveness")
@@ -52,24 +51,27 @@ class Judge:
 class Liveness:
     """One engine's life in the store, incarnation after incarnation."""
 
-    def __init__(self, store: Store, clock: Clock, settings: Settings, on_death: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, settings: Settings, machine: Machine, on_death: Callable[[str], None]
+    ) -> None:
         """``on_death`` is called in the event loop with an incarnation that was judged dead, after the next began."""
         self._store = store
         self._clock = clock
         self._settings = settings
+        self._machine = machine
         self._on_death = on_death
         self._judge = Judge(
             death_after=settings.death_after.total_seconds(),
             longest_gap=settings.death_after.total_seconds() / 2,
         )
         self._throttle = Throttle(logger)
-        self._halt = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._halted = False
+        self._beating: Beside | None = None
         self._confirmed_at = float("-inf")
         self._confirmed = asyncio.Event()
         self._asked_at: float | None = None  # when the loop was asked for a sign of life that it has not given yet
         self._lag_reported = False
-        self.incarnation: str = str(ULID())
+        self.incarnation: str = machine.new_id()
         self.ended: asyncio.Future[None]
         """Done when the beat has ended: with an exception, if that was not asked for. Set by ``start``."""
 
@@ -83,16 +85,16 @@ class Liveness:
         self._loop_thread = threading.get_ident()
         registered: asyncio.Future[None] = self._loop.create_future()
         self.ended = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(registered,), name="sagaflow-heart", daemon=True)
-        self._thread.start()
+        self._beating = self._machine.beside(self._beats(registered), "sagaflow-heart")
         await registered
 
     async def stop(self) -> None:
         """Record this worker's end, so that nobody waits to judge it; idempotent."""
-        if self._thread is not None:
-            self._halt.set()
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        beating, self._beating = self._beating, None
+        if beating is not None:
+            self._halted = True
+            beating.hasten()
+            await beating.ended()
 
     @property
     def is_assured(self) -> bool:
@@ -114,15 +116,15 @@ class Liveness:
             await self._confirmed.wait()
         return False
 
-    # ------------------------------------------------------------------ in the thread
+    # ------------------------------------------------------------------ beside the loop
 
-    def _run(self, registered: asyncio.Future[None]) -> None:
+    def _beats(self, registered: asyncio.Future[None]) -> Iterator[float]:
         try:
             heart = self._store.heart()
             try:
                 self._beat(heart)
                 self._in_loop(registered.set_result, None)
-                self._beat_until_halted(heart)
+                yield from self._beat_until_halted(heart)
             finally:
                 heart.close()
         except Exception as error:
@@ -131,8 +133,11 @@ class Liveness:
         else:
             self._in_loop(self.ended.set_result, None)
 
-    def _beat_until_halted(self, heart: Heart) -> None:
-        while not self._halt.wait(self._settings.beat_every.total_seconds()):
+    def _beat_until_halted(self, heart: Heart) -> Iterator[float]:
+        while True:
+            yield self._settings.beat_every.total_seconds()
+            if self._halted:
+                break
             self._watch_loop()
             try:
                 self._beat(heart)
@@ -151,7 +156,7 @@ class Liveness:
         if not beat.alive:
             logger.error("worker %s was judged dead; its handlers are cancelled and it begins anew", incarnation)
             self._confirmed_at = float("-inf")
-            self.incarnation = str(ULID())
+            self.incarnation = self._machine.new_id()
             self._in_loop(self._died, incarnation)
             self._beat(heart)
             return
@@ -191,4 +196,4 @@ class Liveness:
         try:
             self._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
-            self._halt.set()  # the loop is closed: its engine was never stopped, and nothing is left to keep alive
+            self._halted = True  # the loop is closed: its engine was never stopped, and nothing is left to keep alive

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from ulid import ULID
-
 from ..core.decide import new_saga
 from ..core.state import Direction, SagaState
 from ..core.work import duties, next_due, open_work
@@ -117,7 +115,7 @@ class Starting(Looking, Acting):
     async def _start(
         self, binding: Binding, context: Any, id: str | None, start_at: float | None, items: Mapping[str, str]
     ) -> SagaHandle[Any]:
-        saga_id = checked_id(id) if id is not None else str(ULID())
+        saga_id = checked_id(id) if id is not None else self._machine.new_id()
         payload = binding.encode_context(context, self._settings.context_limit)
         lock = binding.definition.lock
         now = self._clock.now()

@@ -88,7 +88,7 @@ class Worker:
         self._attempts: dict[tuple[str, Attempt], asyncio.Task[None]] = {}
         self._pulses: dict[tuple[str, Attempt], Pulse] = {}
         self.duties: Duties = Duties(self)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # a set that keeps the order
         self._draining = False
         self._calm = 0.0
         self._calm_until = 0.0
@@ -151,8 +151,8 @@ class Worker:
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task that ``drain`` waits for."""
         task = asyncio.create_task(work, name=f"sagaflow: {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
 
     # ------------------------------------------------------------------ sagas

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sagaflow.core.attempts import LATE_LIMIT
-from sagaflow.core.events import Fate, Resolution, Signalled, Ticked
+from sagaflow.core.events import Fate, Probed, Resolution, Signalled, Ticked
 from sagaflow.core.state import Received, SagaStatus, StepStatus
 from sagaflow.core.work import undo_payload
 from tests.unit.story import NOW, PROBE, UNDO, Story, a_saga, a_step, a_wait, given
@@ -83,6 +83,14 @@ def test_no_answer_in_time_is_probed_where_there_is_a_probe() -> None:
     story.probes("pay", happened=True).expect(opens="z")
     story.hears("pay").expect(opens="z")
     story.probes("pay", happened=False).expect(SagaStatus.COMPENSATED, pay=StepStatus.FAILED)
+
+
+def test_an_answer_that_crosses_a_probe_with_another_output_is_undone_too() -> None:
+    story = waiting(deadline=30, probe=True).later(30).claims("pay", PROBE).hears("pay", "paid twice")
+    story = story.happens(Probed("pay", 1, True, story.now, output="paid")).expect(opens="z")
+    story = story.compensation_is_requested()
+    story = story.expect(opens="undo pay").undoes("pay").expect(SagaStatus.COMPENSATING, opens="undo pay")
+    story.undoes("pay").expect(SagaStatus.COMPENSATED)
 
 
 def test_an_answer_in_time_is_not_undone_by_the_watch() -> None:

@@ -13,9 +13,11 @@ from sagaflow import Engine, Saga, Settings, StoreUnavailable, step
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.engine.clock import StoreClock
 from sagaflow.engine.liveness import Liveness
+from sagaflow.engine.machine import Machine
 from sagaflow.ports import Beat, Heart
 from tests.polling import until
 
+MACHINE = Machine()
 QUICK = Settings(beat_every=timedelta(milliseconds=20), death_after=timedelta(milliseconds=200))
 
 
@@ -67,7 +69,7 @@ def alive(store: MemoryStore) -> set[str]:
 
 async def test_a_worker_lives_in_the_store_from_start_to_stop() -> None:
     store = MemoryStore()
-    liveness = Liveness(store, StoreClock(), QUICK, lambda _: None)
+    liveness = Liveness(store, StoreClock(MACHINE), QUICK, MACHINE, lambda _: None)
     await liveness.start()
     assert liveness.is_assured
     assert alive(store) == {liveness.incarnation}
@@ -81,7 +83,7 @@ async def test_a_beat_that_stands_still_is_judged_and_the_judged_begins_anew() -
     deaths: list[str] = []
     frozen = store.heart()
     frozen.beat("frozen")
-    judge = Liveness(store, StoreClock(), QUICK, deaths.append)
+    judge = Liveness(store, StoreClock(MACHINE), QUICK, MACHINE, deaths.append)
     await judge.start()
     await until(lambda: not frozen.beat("frozen").alive if "frozen" not in alive(store) else False)
     # Now somebody judges the judge.
@@ -111,7 +113,7 @@ async def test_while_beats_fail_nothing_is_assured_and_afterwards_it_is_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = ShakyStore()
-    liveness = Liveness(store, StoreClock(), QUICK, lambda _: None)
+    liveness = Liveness(store, StoreClock(MACHINE), QUICK, MACHINE, lambda _: None)
     await liveness.start()
     store.hearts[0].error = StoreUnavailable("away")
     await until(lambda: not liveness.is_assured)
@@ -161,7 +163,7 @@ async def test_a_handler_that_blocks_the_loop_is_reported_with_its_stack_and_is_
     async with (
         Engine([Blocking], store=store, broker="memory://", settings=quick) as engine,
     ):
-        watcher = Liveness(store, StoreClock(), quick, lambda _: None)
+        watcher = Liveness(store, StoreClock(MACHINE), quick, MACHINE, lambda _: None)
         await watcher.start()
         record = await (await engine.start(Blocking, "x")).result(timeout=timedelta(seconds=20))
         await watcher.stop()

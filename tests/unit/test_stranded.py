@@ -11,6 +11,8 @@ from sagaflow.core.state import SagaState, StepState, StepStatus
 from sagaflow.core.versions import to_text
 from sagaflow.engine.binding import Binding
 from sagaflow.engine.bindings import Bindings
+from sagaflow.engine.clock import StoreClock
+from sagaflow.engine.machine import Machine
 from sagaflow.engine.recipes import Library
 from sagaflow.engine.stranded import find_stranded
 from sagaflow.ports import Graph
@@ -59,7 +61,7 @@ async def lines(*states: SagaState, keep: bool = True, limit: int = 100) -> list
         await store.keep_graph(Graph(Old.definition.fingerprint, "order", to_text(Old.definition)))
     for state in states:
         await store.insert(state, None)
-    bindings = Bindings({"order": Binding.of(New, JsonCodec())}, Library([]), store, JsonCodec())
+    bindings = Bindings({"order": Binding.of(New, JsonCodec())}, Library([]), store, JsonCodec(), StoreClock(Machine()))
     words = ("no step", "no compensation", "no probe", "not in the store")
     return [
         (one.step, next(word for word in words if word in one.why))
