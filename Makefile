@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check properties bench format clean servers
+.PHONY: help demo test check properties simulate faults bench format clean servers
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ check: $(VENV)/.development  ## check style, formatting, types and layers
 properties: $(VENV)/.development  ## generate thousands of runs, and explore all small sagas (about an hour)
 	SAGAFLOW_PROFILE=long $(BIN)/python -m pytest -s tests/properties/test_decide.py \
 		tests/properties/test_mutations.py tests/protocol/test_small_sagas.py $(ARGS)
+
+simulate: $(VENV)/.development  ## run the engine in 10,000 simulated storms (ARGS="--runs 100000"; some minutes)
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+faults: $(VENV)/.development servers  ## do harm to real processes and servers (ARGS="kill-one --times 3"; without it, lists how)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.development servers  ## measure sagas per second on each kind of store and broker (about a minute)
 	$(BIN)/python -m benchmarks.throughput

@@ -3,11 +3,13 @@
 >>> from sagaflow import Engine, Saga, step
 """
 
+from .core.checking import Rule
 from .core.definition import SagaDefinition, StepDefinition, StepKind
 from .core.retry import Retry
 from .core.state import SagaStatus, StepStatus
 from .dynamic import StepSpec
 from .engine.answer import Answer, Verdict
+from .engine.checking import Finding
 from .engine.engine import Engine
 from .engine.handle import SagaHandle
 from .engine.reports import Health, SagaPage, Stranded
@@ -51,6 +53,7 @@ __all__ = [
     "EachStep",
     "Engine",
     "Fault",
+    "Finding",
     "Happened",
     "Health",
     "InboxFull",
@@ -60,6 +63,7 @@ __all__ = [
     "PayloadTooLarge",
     "Retry",
     "RetryLater",
+    "Rule",
     "Saga",
     "SagaCompensated",
     "SagaDefinition",

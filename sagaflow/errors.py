@@ -135,8 +135,8 @@ class InboxFull(SagaFlowError):
         self.saga_id: str = saga_id
         self.limit: int = limit
         super().__init__(
-            f"{limit} requests wait for saga {saga_id!r} already. Is a worker running that has its class? Try again "
-            f"when it has caught up."
+            f"As many requests wait for saga {saga_id!r} as it takes: {limit}, or fewer if they are large. Is a worker "
+            f"running that has its class? Try again when it has caught up."
         )
 
 

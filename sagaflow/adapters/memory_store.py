@@ -7,8 +7,7 @@ import heapq
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
 from ..core.state import SagaState
 from ..errors import InboxFull
@@ -17,6 +16,7 @@ from ..ports import (
     Beat,
     Due,
     Graph,
+    Inspected,
     Orphan,
     Outcome,
     Page,
@@ -29,6 +29,7 @@ from ..ports import (
     Tombstone,
     Transition,
 )
+from .memory_documents import Buried, Kept, Waiting, Worker
 from .store_rules import (
     as_committed,
     check_graph,
@@ -41,45 +42,6 @@ from .store_rules import (
     encode_request,
     encode_state,
 )
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A request, and when ``due`` finds it."""
-
-    signal: Signal
-    due_at: float
-
-
-@dataclass(slots=True)
-class _Kept:
-    """One saga with all that the store knows about it."""
-
-    state: SagaState
-    wake_at: float | None
-    dispatches: int = 0
-    inbox: list[_Waiting] = field(default_factory=list[_Waiting])
-
-    @property
-    def due_at(self) -> float | None:
-        times = [waiting.due_at for waiting in self.inbox]
-        if self.wake_at is not None:
-            times.append(self.wake_at)
-        return min(times, default=None)
-
-
-@dataclass(slots=True)
-class _Buried:
-    """What is left of a saga, and until when."""
-
-    tombstone: Tombstone
-    until: float
-
-
-@dataclass(slots=True)
-class _Worker:
-    beats: int = 0
-    is_dead: bool = False
 
 
 class MemoryStore:
@@ -99,15 +61,15 @@ class MemoryStore:
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._sagas: dict[str, _Kept] = {}
-        self._buried: dict[str, _Buried] = {}
+        self._sagas: dict[str, Kept] = {}
+        self._buried: dict[str, Buried] = {}
         self._lines: defaultdict[str, dict[Ticket, None]] = defaultdict(dict)
         self._graphs: dict[str, Graph] = {}
         # What follows could be computed from the sagas; it spares a look at each of them.
         self._due: dict[str, float] = {}
         self._expiring: dict[str, float] = {}
         self._claims: defaultdict[str, set[str]] = defaultdict(set)
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Worker] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._sagas)} sagas>"
@@ -124,7 +86,7 @@ class MemoryStore:
         with self._lock:
             if state.id in self._sagas or state.id in self._buried:
                 return False
-            self._sagas[state.id] = kept = _Kept(state, wake_at)
+            self._sagas[state.id] = kept = Kept(state, wake_at)
             self._index(kept, before=())
             return True
 
@@ -173,7 +135,7 @@ class MemoryStore:
                 return Posted(accepted=False, status=status)
             if len(kept.inbox) >= INBOX_LIMIT:
                 raise InboxFull(saga_id, INBOX_LIMIT)
-            kept.inbox.append(_Waiting(signal, self._now()))
+            kept.inbox.append(Waiting(signal, self._now()))
             self._index(kept, kept.state.owners)
             return Posted(accepted=True, status=status)
 
@@ -300,7 +262,7 @@ class MemoryStore:
         self._expiring.pop(saga_id, None)
         self._claim(saga_id, state.owners, ())
         if state.named:
-            self._buried[saga_id] = _Buried(Tombstone(state.saga, state.status, state.completed_at), until)
+            self._buried[saga_id] = Buried(Tombstone(state.saga, state.status, state.completed_at), until)
 
     async def tombstone(self, saga_id: str) -> Tombstone | None:
         check_ids((saga_id,))
@@ -309,10 +271,42 @@ class MemoryStore:
             buried = self._buried.get(saga_id)
             return buried.tombstone if buried else None
 
+    async def now(self) -> float:
+        return self._now()
+
+    async def scan(self, after: str | None, limit: int) -> list[str]:
+        await _others_first()
+        with self._lock:
+            return _page(self._sagas, after, limit)
+
+    async def inspect(self, saga_ids: Sequence[str]) -> dict[str, Inspected]:
+        check_ids(saga_ids)
+        await _others_first()
+        with self._lock:
+            return {
+                saga_id: Inspected(kept.state, kept.due_at, len(kept.inbox), self._owners_of(saga_id, kept.state))
+                for saga_id in saga_ids
+                if (kept := self._sagas.get(saga_id))
+            }
+
+    def _owners_of(self, saga_id: str, state: SagaState) -> tuple[str, ...]:
+        return tuple(owner for owner in state.owners if saga_id in self._claims.get(owner, ()))
+
+    async def deaths(self, workers: Sequence[str]) -> dict[str, float | None]:
+        check_ids(workers)
+        await _others_first()
+        with self._lock:
+            return {name: found.dead_at for name in workers if (found := self._workers.get(name))}
+
+    async def lines(self, after: str | None, limit: int) -> list[str]:
+        await _others_first()
+        with self._lock:
+            return _page(self._lines, after, limit)
+
     def heart(self) -> MemoryHeart:
         return MemoryHeart(self._workers, self._lock, self._now)
 
-    def _index(self, kept: _Kept, before: Sequence[str]) -> None:
+    def _index(self, kept: Kept, before: Sequence[str]) -> None:
         """Bring up to date what is computed from a saga; ``before`` are the owners that it had."""
         state, due_at = kept.state, kept.due_at
         if due_at is None:
@@ -344,6 +338,10 @@ async def _others_first() -> None:
     await asyncio.sleep(0)
 
 
+def _page(keys: Iterable[str], after: str | None, limit: int) -> list[str]:
+    return heapq.nsmallest(limit, (key for key in keys if after is None or key > after))
+
+
 def _matches(query: Query, state: SagaState) -> bool:
     return (
         (not query.sagas or state.saga in query.sagas)
@@ -360,14 +358,14 @@ def _newest_first(state: SagaState) -> tuple[float, str]:
 class MemoryHeart:
     """The ``Heart`` of a ``MemoryStore``. The dead are remembered as long as the store lives."""
 
-    def __init__(self, workers: dict[str, _Worker], lock: threading.Lock, now: Callable[[], float]) -> None:
+    def __init__(self, workers: dict[str, Worker], lock: threading.Lock, now: Callable[[], float]) -> None:
         self._workers = workers
         self._lock = lock
         self._now = now
 
     def beat(self, worker: str) -> Beat:
         with self._lock:
-            record = self._workers.setdefault(worker, _Worker())
+            record = self._workers.setdefault(worker, Worker())
             if not record.is_dead:
                 record.beats += 1
             others = {
@@ -380,12 +378,14 @@ class MemoryHeart:
             record = self._workers.get(worker)
             if record is None or record.is_dead or record.beats != beats:
                 return False
-            record.is_dead = True
+            record.dead_at = self._now()
             return True
 
     def leave(self, worker: str) -> None:
         with self._lock:
-            self._workers.setdefault(worker, _Worker()).is_dead = True
+            record = self._workers.setdefault(worker, Worker())
+            if record.dead_at is None:
+                record.dead_at = self._now()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.errors import DuplicateKeyError
@@ -29,7 +29,7 @@ from ..ports import (
     Transition,
 )
 from . import mongo_locks, mongo_retention
-from .mongo_calls import answering, is_too_large
+from .mongo_calls import Calls, all_of, is_too_large, unbroken
 from .mongo_clients import Clients, client_within, clients_of
 from .mongo_documents import (
     DUE,
@@ -45,6 +45,7 @@ from .mongo_documents import (
 )
 from .mongo_filters import SAGA, accepting, listed, of_fingerprints
 from .mongo_heart import MongoHeart
+from .mongo_inspection import MongoInspection
 from .mongo_schema import (
     GRAPHS,
     LOCKS,
@@ -74,14 +75,13 @@ T = TypeVar("T")
 TIMEOUT: Final = 20.0
 """Seconds for one call. An election takes ten by default, and it is noticed a few seconds late."""
 
-# What MongoDB takes as one document, in bytes.
-_LARGEST = 16 * 2**20
+_LARGEST = 16 * 2**20  # bytes of one document
 
 # How often a post is tried whose conditions failed and, when looked at, held again.
 _POST_TRIES = 5
 
 
-class MongoStore:
+class MongoStore(MongoInspection):
     """A ``Store`` in MongoDB: one document a saga, each change of it one ``find_one_and_update``.
 
     Writes and reads are by majority, on the primary, whatever the client's own settings.
@@ -124,6 +124,7 @@ class MongoStore:
         self._prefix = check_prefix(prefix)
         self._allow_standalone = allow_standalone
         self._timeout = timeout
+        self.driver_calls: Calls = Calls(timeout)
         self._sagas = collection(client, database, prefix + SAGAS)
         self._workers = collection(client, database, prefix + WORKERS)
         self._lines = collection(client, database, prefix + LOCKS)
@@ -160,16 +161,19 @@ class MongoStore:
     def __repr__(self) -> str:
         return f"<MongoStore {self._sagas.full_name}>"
 
+    @unbroken
     async def open(self) -> None:
         async with self._answering("open the store"):
             is_replicated = await check_server(self._client, allow_standalone=self._allow_standalone)
             await create_indexes(self._sagas, self._workers, self._graphs, is_replicated=is_replicated)
 
     async def close(self) -> None:
+        await self.driver_calls.ended()
         if self._owned is not None:
             await self._owned.client.close()
             await asyncio.to_thread(self._owned.heart_client.close)
 
+    @unbroken
     async def insert(self, state: SagaState, wake_at: float | None) -> bool:
         document = to_document(state, wake_at)
         try:
@@ -183,11 +187,19 @@ class MongoStore:
             raise
         return True
 
+    @unbroken
     async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
         documents = await self._by_id(saga_ids, None)
         return {document["_id"]: to_stored(document) for document in documents}
 
     async def commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        try:
+            return await self._commit_all(transitions)
+        except StoreUnavailable:
+            return [Outcome.UNSURE] * len(transitions)
+
+    @unbroken
+    async def _commit_all(self, transitions: Sequence[Transition]) -> list[Outcome]:
         if len(transitions) == 1:
             return [await self._commit(transitions[0])]  # spares the task that gather would make
         return await asyncio.gather(*map(self._commit, transitions))
@@ -208,6 +220,7 @@ class MongoStore:
             return Outcome.CONFLICT
         return Outcome.CONFLICT if found is None else Outcome.COMMITTED
 
+    @unbroken
     async def post(self, saga_id: str, signal: Signal) -> Posted:
         check_ids((saga_id,))
         condition = {
@@ -223,14 +236,19 @@ class MongoStore:
         }
         # The server must not delete the saga before the request is taken in.
         update: list[Document] = [{"$set": {"inbox": {"$concatArrays": ["$inbox", [entry]]}}}, {"$unset": "expires"}]
-        async with self._answering("post a request"):
-            for _ in range(_POST_TRIES):
-                found = await self._sagas.find_one_and_update(condition, update, projection={"status": 1})
-                if found is not None:
-                    return Posted(accepted=True, status=SagaStatus(found["status"]))
-                answer = await self._refusal(saga_id, signal)
-                if answer is not None:
-                    return answer
+        try:
+            async with self._answering("post a request"):
+                for _ in range(_POST_TRIES):
+                    found = await self._sagas.find_one_and_update(condition, update, projection={"status": 1})
+                    if found is not None:
+                        return Posted(accepted=True, status=SagaStatus(found["status"]))
+                    answer = await self._refusal(saga_id, signal)
+                    if answer is not None:
+                        return answer
+        except StoreUnavailable as error:
+            if is_too_large(error.__cause__):
+                raise InboxFull(saga_id, INBOX_LIMIT) from error
+            raise
         raise StoreUnavailable(f"The saga {saga_id!r} changes too fast for a request to be posted; try again")
 
     async def _refusal(self, saga_id: str, signal: Signal) -> Posted | None:
@@ -247,12 +265,13 @@ class MongoStore:
             raise InboxFull(saga_id, INBOX_LIMIT)
         return None
 
+    @unbroken
     async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
         of = of_fingerprints(fingerprints)
         async with self._answering("find due sagas"):
             # Two indexes. Of requests, the index's beginning is read without a bound for its values: only then does
             # it give the sagas in its order, so that the longest overdue are found without reading them all.
-            by_time, by_request = await _all(
+            by_time, by_request = await all_of(
                 self._sagas.find({"wake_at": {"$lte": now}, **of}, DUE)
                 .sort([("wake_at", ASCENDING), ("_id", ASCENDING)])
                 .limit(limit)
@@ -266,10 +285,11 @@ class MongoStore:
         due = [one for one in found.values() if one is not None and one.wake_at <= now]
         return sorted(due, key=lambda one: (one.wake_at, one.saga_id))[:limit]
 
+    @unbroken
     async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
         check_ids(found.saga_id for found in due)
         async with self._answering("defer sagas"):
-            return await _all(*(self._defer(found, at) for found, at in zip(due, until, strict=True)))
+            return await all_of(*(self._defer(found, at) for found, at in zip(due, until, strict=True)))
 
     async def _defer(self, due: Due, until: float) -> bool:
         found = await self._sagas.find_one_and_update(
@@ -279,6 +299,7 @@ class MongoStore:
         )
         return found is not None
 
+    @unbroken
     async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
         async with self._answering("find orphans"):
             # Few workers hold claims at a time, however many have died.
@@ -296,12 +317,14 @@ class MongoStore:
             Orphan(document["_id"], owner) for document in documents for owner in document["owners"] if owner in dead
         ][:limit]
 
+    @unbroken
     async def claimed_by(self, owner: str, limit: int) -> list[str]:
         check_ids((owner,))
         async with self._answering("find claims"):
             documents = await self._sagas.find({"owners": owner}, {"_id": 1}).limit(limit).to_list(limit)
         return [document["_id"] for document in documents]
 
+    @unbroken
     async def find(self, query: Query) -> Page:
         condition, size = listed(query), query.limit + 1
         async with self._answering("list sagas"):
@@ -314,12 +337,14 @@ class MongoStore:
         page = [to_state(document) for document in documents[: query.limit]]
         return Page(tuple(page), cursor_after(page[-1]) if len(documents) > len(page) else None)
 
+    @unbroken
     async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:
         documents = await self._by_id(saga_ids, {"revision": 1, "status": 1})
         return {
             document["_id"]: Summary(document["revision"], SagaStatus(document["status"])) for document in documents
         }
 
+    @unbroken
     async def queue_up(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
         check_place(key, ticket)
         try:
@@ -328,16 +353,19 @@ class MongoStore:
         except DuplicateKeyError as error:
             raise StoreUnavailable(f"Too many queue up for {key!r} at once; try again") from error
 
+    @unbroken
     async def leave_queue(self, key: str, ticket: Ticket) -> tuple[Ticket, ...]:
         check_place(key, ticket)
         async with self._answering("leave the line for a lock"):
             return await mongo_locks.leave(self._lines, key, ticket)
 
+    @unbroken
     async def queue(self, key: str) -> tuple[Ticket, ...]:
         check_place(key)
         async with self._answering("look at the line for a lock"):
             return await mongo_locks.line_of(self._lines, key)
 
+    @unbroken
     async def keep_graph(self, graph: Graph) -> None:
         check_graph(graph)
         document = {"_id": graph.fingerprint, "saga": graph.saga, "body": graph.body}
@@ -345,16 +373,19 @@ class MongoStore:
             async with self._answering("keep a graph"):
                 await self._graphs.insert_one(document)
 
+    @unbroken
     async def graphs(self, sagas: Sequence[str]) -> list[Graph]:
         check_names(sagas)
         async with self._answering("load graphs"):
             documents = await self._graphs.find({"saga": {"$in": list(sagas)}}).to_list(None)
         return [Graph(document["_id"], document["saga"], document["body"]) for document in documents]
 
+    @unbroken
     async def expire(self, now: float, limit: int, keep_ids: float) -> int:
         async with self._answering("forget sagas"):
             return await mongo_retention.expire(self._sagas, now, limit, keep_ids)
 
+    @unbroken
     async def tombstone(self, saga_id: str) -> Tombstone | None:
         check_ids((saga_id,))
         async with self._answering("load a tombstone"):
@@ -367,15 +398,3 @@ class MongoStore:
         check_ids(saga_ids)
         async with self._answering("load sagas"):
             return await self._sagas.find({"_id": {"$in": list(saga_ids)}, **SAGA}, projection).to_list(None)
-
-    def _answering(self, what: str) -> AbstractAsyncContextManager[None]:
-        return answering(what, self._timeout)
-
-
-async def _all(*calls: Awaitable[T]) -> list[T]:
-    """The answers to all calls. None goes on by itself when another has failed."""
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return cast("list[T]", answers)

@@ -40,6 +40,8 @@ def clients_of(url: str) -> Clients:
         parts = urlsplit(url)
         if parts.scheme not in {"mongodb", "mongodb+srv"}:
             raise ValueError("another scheme")
+        if "@" in parts.path:
+            raise ValueError("the end of a password that has a slash would pass for the database, which is shown")
         given = {option.partition("=")[0].lower() for option in parts.query.split("&")}
         options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
         client = AsyncMongoClient[Any](url, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from .rabbitmq_errors import answering
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that a broker gets to say good-bye."""
+
+
+_CUT_PASSWORD: Final = re.compile(r"://[^@/?#]*[/?#].*@", re.DOTALL)
+"""An "@" after the host: of a password with a character that ends the host's part, if it is not percent-encoded."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -182,6 +187,8 @@ def _port(url: URL) -> int:
 def _parsed(text: str, heartbeat: int) -> URL:
     # The text is not quoted in errors, nor is the cause kept: it holds a password.
     try:
+        if _CUT_PASSWORD.search(text):
+            raise ValueError("the end of a password would pass for the path, which is shown")
         url = URL(text)
         port = url.explicit_port
     except ValueError:

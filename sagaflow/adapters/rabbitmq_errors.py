@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,11 @@ async def answering(what: str, seconds: float) -> AsyncGenerator[None]:
     except (ProbableAuthenticationError, AuthenticationError) as error:
         raise ConfigurationError(
             f"RabbitMQ could not {what}: it refuses the credentials. Correct the user and password in the URL"
+        ) from error
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"RabbitMQ could not {what}: its certificate is not trusted ({error.verify_message}). Name the file of its "
+            f"authority in the URL (cafile=...) or in ssl_context, and the host as the certificate does"
         ) from error
     except asyncio.CancelledError as error:
         # aio-pika cancels what waits for a connection that breaks. That is no wish of ours to end.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..errors import ConfigurationError, StoreUnavailable
 from ..ports import (
     Due,
     Graph,
+    Inspected,
     Orphan,
     Outcome,
     Page,
@@ -36,6 +38,7 @@ from .sqlite_statements import (
     expire,
     inbox_of,
     insert,
+    inspect,
     line_of,
     of_fingerprints,
     post,
@@ -270,8 +273,36 @@ class SQLiteStore:
             return Tombstone(saga, SagaStatus(status), completed_at)
         return None
 
+    async def now(self) -> float:
+        return time.time()
+
+    async def scan(self, after: str | None, limit: int) -> list[str]:
+        return await self._page("SELECT id FROM sagas WHERE {} ORDER BY id LIMIT ?", "id", after, limit)
+
+    async def inspect(self, saga_ids: Sequence[str]) -> dict[str, Inspected]:
+        check_ids(saga_ids)
+
+        def work(connection: sqlite3.Connection) -> dict[str, Inspected]:
+            with transaction(connection, "DEFERRED"):  # all that is known of a saga as it was at one moment
+                return {saga_id: found for saga_id in saga_ids if (found := inspect(connection, saga_id))}
+
+        return await self._run(work)
+
+    async def deaths(self, workers: Sequence[str]) -> dict[str, float | None]:
+        check_ids(workers)
+        some = ", ".join("?" * len(workers))
+        return dict(await self._rows(f"SELECT id, dead_at FROM workers WHERE id IN ({some})", *workers))
+
+    async def lines(self, after: str | None, limit: int) -> list[str]:
+        return await self._page("SELECT DISTINCT key FROM locks WHERE {} ORDER BY key LIMIT ?", "key", after, limit)
+
     def heart(self) -> SQLiteHeart:
         return SQLiteHeart(self._path, self._synchronous)
+
+    async def _page(self, statement: str, column: str, after: str | None, limit: int) -> list[str]:
+        start = f"{column} >= ''" if after is None else f"{column} > ?"
+        rows = await self._rows(statement.format(start), *([] if after is None else [after]), limit)
+        return [value for (value,) in rows]
 
     async def _rows(self, statement: str, *values: object) -> list[Any]:
         return await self._run(lambda connection: connection.execute(statement, values).fetchall())

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.state import SagaState, SagaStatus
 from ..errors import InboxFull
-from ..ports import INBOX_LIMIT, Due, Outcome, Posted, Query, Signal, Transition
+from ..ports import INBOX_LIMIT, Due, Inspected, Outcome, Posted, Query, Signal, Transition
 from .store_rules import accepted_by_status, check_query, decode_state
 
 # Without the order of the tables the planner could go through all claims, live ones included.
@@ -134,6 +134,17 @@ def expire(connection: sqlite3.Connection, now: float, limit: int, keep_ids: flo
                 (state.id, state.saga, state.status, state.completed_at, now + keep_ids),
             )
     return len(expired)
+
+
+def inspect(connection: sqlite3.Connection, saga_id: str) -> Inspected | None:
+    """A saga with what is kept beside it."""
+    row = connection.execute("SELECT body, due_at FROM sagas WHERE id = ?", (saga_id,)).fetchone()
+    if row is None:
+        return None
+    state = decode_state(row[0])
+    claim = "SELECT 1 FROM claims WHERE owner = ? AND saga_id = ?"
+    owners = (owner for owner in state.owners if connection.execute(claim, (owner, saga_id)).fetchone())
+    return Inspected(state, row[1], _inbox_size(connection, saga_id), tuple(owners))
 
 
 def line_of(connection: sqlite3.Connection, key: str, limit: int) -> list[Any]:

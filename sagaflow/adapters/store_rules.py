@@ -114,11 +114,11 @@ def as_text(value: object) -> str:
     """
     try:
         return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError as error:
-        part = error.object[max(error.start - 20, 0) : error.end]
+    except UnicodeEncodeError:
+        # What it is stands in no error: it may be a customer's, and errors are logged.
         raise PayloadError(
-            f"{part!r} has a surrogate that stands alone, so it is no text and cannot be stored. Decode the bytes "
-            f"that it came from with errors='replace', or encode them with base64."
+            "A text has a surrogate that stands alone, so it is no text and cannot be stored. Decode the bytes that "
+            "it came from with errors='replace', or encode them with base64."
         ) from None
 
 
@@ -203,15 +203,17 @@ def check_query(query: Query) -> tuple[float, str] | None:
     """Where the page begins: after the saga that was created then and has this id; None for the first page.
 
     Raises:
-        ValueError: the limit is below 1, or the cursor is none of a ``Page``.
+        ValueError: the limit is below 1, the name of a saga is no text, or the cursor is none of a ``Page``.
+        TypeError: the name of a saga is no string.
     """
     if query.limit < 1:
         raise ValueError(f"Query(limit={query.limit}): a page has at least 1 saga")
+    check_names(query.sagas)
     if query.cursor is None:
         return None
     try:
         return _cursors.decode(base64.b64decode(query.cursor, altchars=b"-_", validate=True))
-    except (Base64Error, UnicodeError, ValueError):
+    except (Base64Error, UnicodeError, ValueError, TypeError):
         raise ValueError(
             f"Query(cursor={query.cursor!r}): this is no cursor; give the one that Page.cursor holds, or None"
         ) from None

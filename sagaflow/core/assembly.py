@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, isfunction
 from typing import Any, Final
 
@@ -96,7 +96,8 @@ class Assembly:
         inputs = self._inputs(name, declared, item, after, mates)
         when = self._decided(name, "when", options["when"], after, mates) if "when" in options else None
         each = self._each(name, options["each"], after, mates) if "each" in options else None
-        self._ancestors[name] = self._implied(after).union(after)
+        implied = self._implied(after)
+        self._ancestors[name] = implied.union(after)
         mates.append(name)
         self._previous = (name, group)
         compensation, takes_output = self._methods.compensation(name, options.get("compensate"), item)
@@ -109,7 +110,7 @@ class Assembly:
             takes_output=takes_output,
             takes_item=item is not None,
             probe=self._methods.probe(name, options.get("probe"), item),
-            after=tuple(other for other in after if other not in self._implied(after)),
+            after=tuple(other for other in after if other not in implied),
             inputs=inputs,
             when=when,
             each=each,
@@ -208,8 +209,13 @@ class Assembly:
             )
         return f"{option}={other!r} is no step of this saga", near(other, self._ancestors, "Declare it above.")
 
-    def _implied(self, after: Iterable[str]) -> set[str]:
-        return {ancestor for other in after for ancestor in self._ancestors[other]}
+    def _implied(self, after: Sequence[str]) -> set[str]:
+        implied: set[str] = set()
+        for other in reversed(after):
+            # With a step come its ancestors, which most often are all the others: then this takes one look at each.
+            if other not in implied:
+                implied |= self._ancestors[other]
+        return implied
 
     # ------------------------------------------------------------------ what methods take
 

@@ -34,6 +34,7 @@ from .attempts import (
     worker_lost,
 )
 from .definition import SagaDefinition
+from .digest import digest_of
 from .elsewhere import child_asked, child_ended, child_inserted, heard_too_late, signalled
 from .events import (
     CancellationRequested,
@@ -127,10 +128,15 @@ def fold(definition: SagaDefinition, state: SagaState, events: Iterable[Event]) 
 
 
 def seal(before: SagaState, changed: SagaState, at: float) -> SagaState:
-    """``changed`` as the next revision after ``before``; ``before`` itself if nothing has changed."""
+    """``changed`` as the next revision after ``before``; ``before`` itself if nothing has changed.
+
+    One that has ended is given its digest, whatever it has changed in after its end.
+    """
     if changed is before:
         return before
-    return replace(changed, revision=before.revision + 1, updated_at=max(at, before.updated_at), schema=SCHEMA)
+    at = max(at, before.updated_at)
+    sealed = replace(changed, revision=before.revision + 1, updated_at=at, schema=SCHEMA, digest=None)
+    return replace(sealed, digest=digest_of(sealed)) if sealed.status.is_terminal else sealed
 
 
 def decide(definition: SagaDefinition, state: SagaState, event: Event) -> SagaState:

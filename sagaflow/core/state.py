@@ -250,6 +250,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
         acts: what people did to it, the latest ``ACTS_LIMIT`` of it.
         forget_at: when it may be forgotten, once its child sagas know.
         expire_at: when it may be forgotten.
+        digest: of a saga that has ended: of all that it holds (``digest_of``), so that it cannot change unseen.
     """
 
     id: str
@@ -281,6 +282,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
     acts: tuple[Act, ...] = ()
     forget_at: float | None = None
     expire_at: float | None = None
+    digest: str | None = None
 
     def with_step(self, name: str, step: StepState) -> SagaState:
         return replace(self, steps={**self.steps, name: step})

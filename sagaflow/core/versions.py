@@ -95,6 +95,12 @@ def revive(body: str, fingerprint: str, today: SagaDefinition) -> Revived:
     return Revived(replace(today, steps=tuple(steps), fingerprint=fingerprint), names, lacking)
 
 
+def read_graph(graph: str, fingerprint: str, saga: str) -> SagaDefinition:
+    """The graph that ``to_text`` wrote, by itself: what depends on what, and what can be undone, without any code."""
+    steps = tuple(_without_code(step) for step in _steps.decode(graph))
+    return SagaDefinition(name=saga, steps=steps, fingerprint=fingerprint)
+
+
 def _today(name: str, today: SagaDefinition) -> StepDefinition | None:
     if name in today:
         return today[name]

@@ -26,7 +26,7 @@ from ..ports import Signal, Stored
 from ..probing import Happened, NotHappened
 from ..steps import StepRef, former_names
 from .answer import Answer, Verdict, answer
-from .arguments import check_reason, checked_id, checked_name
+from .arguments import check_act, check_room, checked_id, checked_name
 from .base import EngineBase
 from .binding import Binding, base_name
 from .failures import describe, said
@@ -62,7 +62,7 @@ class Acting(EngineBase):
         return await self._turn_back(saga_id, CancellationRequested(reason, self._clock.now(), by))
 
     async def _turn_back(self, saga_id: str, request: CompensationRequested | CancellationRequested) -> Answer:
-        check_reason(request.kind, request.reason)
+        check_act(request.kind, request.reason, request.by, may_be_nobody=True)
         state = (await self._load(saga_id)).state
         if state.parent is not None and state.status is SagaStatus.COMPLETED and request.kind == "compensate":
             why = (
@@ -172,12 +172,14 @@ class Acting(EngineBase):
         event = Signalled(name, token, self._clock.now(), payload, refusal)
         state = _seen(binding, stored)
         known = state.signals.get(name)
-        if known is not None and (known.token == token or (known.output, known.error) == (payload, refusal)):
+        if known is not None and (known.token == token or binding.is_same_answer(step, known, payload, refusal)):
             return Answer(Verdict.ALREADY, state.status, f"{name!r} was answered so already")
         if known is not None:
             return Answer(Verdict.REFUSED, state.status, f"{name!r} was answered otherwise already")
-        if decide(binding.definition, state, event) is state:
+        after = decide(binding.definition, state, event)
+        if after is state:
             return Answer(Verdict.REFUSED, state.status, f"the saga is {state.status}; step {step.name!r} never asked")
+        check_room(binding.definition, after, self._settings.payload_limit)
         return await self._post(state, Signal(f"{name}/{token}", event), f"{name!r} is answered")
 
     # ------------------------------------------------------------------ operators
@@ -316,11 +318,13 @@ class Acting(EngineBase):
         stored, binding = await self._bound(saga_id)
         state = _seen(binding, stored)
         act = make(binding, state, self._clock.now())
-        check_reason(act.kind, reason)
-        checked_name("by", by)
-        if decide(binding.definition, state, act) is state:
+        check_act(act.kind, reason, by)
+        after = decide(binding.definition, state, act)
+        if after is state:
             verdict = Verdict.ALREADY if _is_so_already(state, act) else Verdict.REFUSED
             return Answer(verdict, state.status, _why_useless(state, act))
+        if isinstance(act, SkipRequested | ResolutionRequested) and act.output is not None:
+            check_room(binding.definition, after, self._settings.payload_limit)
         return await self._post(state, Signal(self._machine.new_id(), act), f"{act.kind} is recorded")
 
     # ------------------------------------------------------------------ both

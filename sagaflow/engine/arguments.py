@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
-from ..core.state import Direction
-from ..errors import ConfigurationError
+from ..core.definition import SagaDefinition
+from ..core.state import Direction, SagaState
+from ..errors import ConfigurationError, PayloadError, PayloadTooLarge
 from ..ports import Codec, Lane
 from .binding import Binding, Factory, class_of
 
@@ -58,22 +59,58 @@ def lanes_of(
     return frozenset(Lane(q, d) for q in (named if queues is None else queues) for d in _DIRECTIONS[work])
 
 
-def check_reason(act: str, reason: str) -> None:
-    """Refuse a reason that is too long for a record."""
+def check_act(act: str, reason: object, by: object, *, may_be_nobody: bool = False) -> None:
+    """Refuse an act whose reason, or whoever asks for it, cannot stand in a record."""
+    if not isinstance(reason, str):
+        raise ValueError(f"{act}(reason=...): a reason is a str, not a {type(reason).__name__}")
     if len(reason) > REASON_LIMIT:
         raise ValueError(f"{act}(reason=...): {len(reason):,} characters; {REASON_LIMIT:,} are allowed")
+    if by != "" or not may_be_nobody:
+        checked_name("by", by)
+
+
+def check_count(what: str, steps: Sequence[object], limit: int) -> None:
+    """Refuse more steps than a saga may be made of.
+
+    Raises:
+        PayloadError: there are.
+    """
+    if len(steps) > limit:
+        raise PayloadError(
+            f"{what} was given {len(steps):,} steps; {limit:,} are allowed. Start several sagas, or raise "
+            f"elements_limit in Settings."
+        )
 
 
 def checked_name(what: str, name: object) -> str:
     """Who somebody is, or what names an answer, if it can be kept."""
     if isinstance(name, str) and 0 < len(name) <= ID_LIMIT and name.isprintable():
         return name
-    raise ValueError(f"{what}={name!r}: write a printable str of 1 to {ID_LIMIT} characters")
+    raise ValueError(f"{what}={_shown(name)}: write a printable str of 1 to {ID_LIMIT} characters")
 
 
 def checked_id(saga_id: object) -> str:
     """The id, if it can be one."""
     if isinstance(saga_id, str) and 0 < len(saga_id) <= ID_LIMIT and saga_id.isprintable():
         return saga_id
-    shown = repr(saga_id) if len(repr(saga_id)) <= ID_LIMIT else f"{repr(saga_id)[:ID_LIMIT]}…"
-    raise ValueError(f"{shown} is no id of a saga: write a printable str of 1 to {ID_LIMIT} characters")
+    raise ValueError(f"{_shown(saga_id)} is no id of a saga: write a printable str of 1 to {ID_LIMIT} characters")
+
+
+def check_room(definition: SagaDefinition, after: SagaState, limit: int) -> None:
+    """Refuse what would make a saga this one, if that is too large.
+
+    Raises:
+        PayloadTooLarge: it is.
+    """
+    size = after.payload_size
+    for step in definition:
+        heard = after.signals.get(step.signal or "")
+        if heard is not None and after.steps[step.name].output is None:
+            size += len(heard.output or "")  # the step will have an output of its own
+    if size > limit:
+        raise PayloadTooLarge(f"Saga {after.id!r} with what it is given here", size, limit)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= ID_LIMIT else f"{text[:ID_LIMIT]}…"

@@ -33,6 +33,7 @@ class EngineBase:
     _settings: Settings
     _machine: Machine
     _hints: Hints
+    _starts: asyncio.Semaphore
     _watcher: Watcher
     _worker: Worker | None
     _loop: asyncio.AbstractEventLoop | None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from ..core.definition import SagaDefinition, StepDefinition
-from ..core.state import Direction, SagaState
+from ..core.state import Direction, Received, SagaState
 from ..core.unfold import unfold
 from ..core.versions import Revived
 from ..core.work import Duty, DutyKind, duties, open_work
@@ -16,6 +16,7 @@ from ..errors import PayloadError, PayloadTooLarge
 from ..ports import Codec
 from ..record import Family, SagaRecord
 from ..saga import Saga, SagaMeta, SagaTypes
+from ..step_record import StepError
 
 Factory = Callable[[], Saga[Any]]
 
@@ -129,6 +130,20 @@ class Binding:
 
     def decode_output(self, step: StepDefinition, payload: str) -> Any:
         return self.codec.decode(payload, self._output_type(step))
+
+    def is_same_answer(self, step: StepDefinition, one: Received, output: str | None, error: str | None) -> bool:
+        """Whether an answer from outside says what this one says: decoded, for a codec may write a value in two ways.
+
+        Raises:
+            PayloadError: one of them cannot be read.
+        """
+        if (one.output, one.error) == (output, error):
+            return True
+        if one.output is not None and output is not None:
+            return bool(self.decode_output(step, one.output) == self.decode_output(step, output))
+        if one.error is not None and error is not None:
+            return bool(self.codec.decode(one.error, StepError) == self.codec.decode(error, StepError))
+        return False
 
     def _output_type(self, step: StepDefinition) -> Any:
         kinds = self.types.returns if step.element else self.types.outputs

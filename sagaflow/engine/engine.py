@@ -16,6 +16,7 @@ from ..saga import Saga
 from .arguments import Work, bind, lanes_of
 from .binding import Factory
 from .bindings import Bindings
+from .checking import Checking
 from .clock import StoreClock
 from .hints import Hints
 from .liveness import Liveness
@@ -32,8 +33,10 @@ from .worker import Worker
 
 logger: logging.Logger = logging.getLogger("sagaflow.engine")
 
+_STARTS = 100  # starts under way; as many connections as PyMongo opens to one server
 
-class Engine(Starting):
+
+class Engine(Starting, Checking):
     """Runs sagas. Open it with ``async with``; it works in the background until the block ends.
 
     Args:
@@ -83,6 +86,7 @@ class Engine(Starting):
         self._broker = open_broker(broker)
         self._hints = Hints(self._broker)
         self._settings = settings or Settings()
+        self._starts = asyncio.Semaphore(_STARTS)
         self._lanes = lanes_of(classes.values(), work, queues, shared=library.queues)
         self._watcher = Watcher(self._store, self._settings)
         self._runner = Runner(self._codec, self._clock, self._settings)

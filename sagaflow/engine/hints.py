@@ -9,7 +9,7 @@ from ..core.definition import SagaDefinition
 from ..core.state import SagaState
 from ..core.work import next_due, next_tick, open_work
 from ..errors import BrokerUnavailable
-from ..ports import Broker, Hint, Lane
+from ..ports import Broker, Delivery, Hint, Lane
 from ..throttle import Throttle
 
 logger: logging.Logger = logging.getLogger("sagaflow.hints")
@@ -45,3 +45,12 @@ class Hints:
             await self._broker.publish(hints)
         except BrokerUnavailable as error:
             self._throttle.warning("publish", "a hint was not taken, sweepers make up for it: %s", error)
+
+    async def announce(self, saga_id: str, lanes: Iterable[Lane], taken_up: Iterable[Delivery]) -> None:
+        """Send one hint to each lane, then settle those that were taken up: in this order none is lost in a crash."""
+        try:
+            await self.send(saga_id, lanes)
+        except Exception:
+            logger.exception("saga %s: no hint could be sent", saga_id, extra={"saga_id": saga_id})
+        for delivery in taken_up:
+            await delivery.ack()

@@ -20,14 +20,16 @@ from msgspec.structs import replace
 
 from ..core.decide import decide, seal
 from ..core.events import Claimed, Decided, Ended, Event, Fate, Probed, Succeeded, Ticked, Undecidable
-from ..core.state import Direction, SagaState, SagaStatus
+from ..core.state import Direction, SagaState
 from ..core.work import Duty, Work, next_tick, open_work, unwanted
 from ..errors import PayloadTooLarge, StoreUnavailable
 from ..ports import Delivery, Lane, Outcome, Stored, Transition
 from ..tasks import is_cancelled
 from .binding import Binding
+from .change_log import log_change
 from .failures import describe
 from .families import load_family
+from .isolation import SUSPECT_AFTER, holds_suspect, is_suspect
 from .retention import with_retention
 from .values import decide_step
 
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 logger: logging.Logger = logging.getLogger("sagaflow.worker")
-
-RESERVE = 64 * 1024
-"""Characters of a document that outputs may not take, so that undoing can always be recorded."""
 
 _BACKOFF = (0.05, 2.0)  # seconds: the first wait after a store failed, and the longest
 
@@ -115,6 +114,8 @@ class Mailbox:
             self._turning = False
             self._worker.slots.give(self._slots)
             self._slots = 0
+            if self._stored is not None and not holds_suspect(self._stored.state, self._worker.owner):
+                self._worker.isolation.leave(self.saga_id)
             self._worker.retire(self)
 
     async def _turn_safely(self) -> bool:
@@ -175,15 +176,18 @@ class Mailbox:
                 return is_lost_race
             self._stored = Stored(after)
             worker.watcher.notify(after)
-            _log(stored.state, after)
+            log_change(stored.state, after)
             self._begin(binding, after, claims)
             worker.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
-        lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
-        await worker.hints.send(self.saga_id, lanes)
-        for delivery in self._take_deliveries(hints):
-            await delivery.ack()
+        lanes, taken_up = (
+            self._hints(binding, stored.state, after, now, hinted=bool(hints)),
+            self._take_deliveries(hints),
+        )
+        if lanes or taken_up:
+            # The saga does not wait for the broker.
+            _ = worker.spawn(worker.hints.announce(self.saga_id, lanes, taken_up), f"news of {self.saga_id}")
         self._arm(binding, after, now)
         self._do_duties(binding, after)
         return True
@@ -285,6 +289,9 @@ class Mailbox:
                 if not worker.slots.try_take():
                     break
                 self._slots += 1
+            losses = state.steps[work.step].track(work.direction).losses
+            if losses >= SUSPECT_AFTER and not worker.isolation.enter(self.saga_id, losses):
+                continue
             claims.append(Claimed(work.step, work.direction, worker.owner, now))
         return claims
 
@@ -319,7 +326,7 @@ class Mailbox:
                 what, more = "the list", sum(map(len, event.elements))
             case _:
                 return event
-        limit = self._worker.settings.document_limit - RESERVE
+        limit = self._worker.settings.payload_limit
         size = state.payload_size + more
         if size <= limit:
             return event
@@ -342,7 +349,9 @@ class Mailbox:
             is_new = (work.step, work.direction) not in known
             # What this code cannot do is not sent round: the hint would come back, and be sent again.
             is_ours = lane in self._worker.lanes and binding.why_not(plan[work.step], work.direction) is None
-            if work.due <= now and (is_new or (hinted and is_ours)):
+            # ... nor is what waits here to be alone: it would come back as long as it waits.
+            may_return = hinted and is_ours and not is_suspect(after, work.step, work.direction)
+            if work.due <= now and (is_new or may_return):
                 lanes.add(lane)
         return lanes
 
@@ -379,16 +388,6 @@ class Mailbox:
         taken = self._deliveries[:count]
         del self._deliveries[:count]
         return taken
-
-
-def _log(before: SagaState, after: SagaState) -> None:
-    fields = {"saga_id": after.id, "saga": after.saga}
-    if after.overdue and not before.overdue:
-        what = "compensations" if after.status is not SagaStatus.STARTED else "itself, when there was no way back"
-        logger.warning("saga %s %s has passed its deadline for %s", after.saga, after.id, what, extra=fields)
-    if after.status is not before.status:
-        level = logging.WARNING if after.status is SagaStatus.FAILED else logging.INFO
-        logger.log(level, "saga %s %s is %s: %s", after.saga, after.id, after.status, after.why or "-", extra=fields)
 
 
 def _direction_of(event: Succeeded | Probed | Ended) -> Direction:

@@ -205,7 +205,8 @@ class Runner:
         outputs: dict[str, Any] = {}
         outcome: Literal["completed", "unknown"] | None = None
         if declared.takes_item:
-            arguments.append(binding.decode_item(declared, step.item or "null"))
+            item = self._codec.encode(None, Any) if step.item is None else step.item
+            arguments.append(binding.decode_item(declared, item))
         if direction is Direction.FORWARD:
             outputs = binding.inputs(state, declared.inputs, family)
         elif direction is Direction.UNDO:

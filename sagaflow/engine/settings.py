@@ -7,6 +7,12 @@ from datetime import timedelta
 
 from ..errors import ConfigurationError
 
+RESERVE = 64 * 1024
+"""Characters of a saga that contexts and outputs may not take, so that undoing can always be recorded."""
+
+_LARGEST = 4_000_000
+"""Characters, of which UTF-8 makes up to four bytes each: MongoDB takes no document beyond 16 MiB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -22,8 +28,10 @@ class Settings:
         beat_every: the pause between two heartbeats.
         death_after: how long a worker's beat must stand still, seen without a gap, until it is held to be dead.
         context_limit, output_limit: the longest context and output of a step, in characters of their encoded form.
-        document_limit: the most that one saga may hold in all, in characters; 64 KiB of it are kept for undoing.
-        elements_limit: the longest list that a step with ``each=`` is done for.
+        document_limit: the most that one saga may hold in all, in characters, up to 4,000,000; 64 KiB of them are kept
+            for undoing.
+        elements_limit: the longest list that a step with ``each=`` is done for, and the most steps of a saga whose
+            steps are data.
         keep_completed, keep_compensated, keep_failed: how long sagas are kept that ended so; None is for ever.
         keep_ids: how long an id that was given to ``start`` is remembered after its saga was forgotten.
 
@@ -60,8 +68,22 @@ class Settings:
             size = value.total_seconds() if isinstance(value, timedelta) else value
             if size < 0 or (size == 0 and setting.name != "grace"):
                 raise ConfigurationError(f"Settings({setting.name}={value!r}): write a value above zero")
+        if self.document_limit > _LARGEST:
+            raise ConfigurationError(
+                f"Settings(document_limit={self.document_limit:,}): MongoDB does not take so large a document, and a "
+                f"saga that reaches it could not go on; write at most {_LARGEST:,}, and keep large data elsewhere"
+            )
         if self.death_after < 3 * self.beat_every:
             raise ConfigurationError(
                 f"Settings(death_after={self.death_after}, beat_every={self.beat_every}): a worker that misses one "
                 f"beat would be taken for dead; let death_after be at least three times beat_every"
             )
+        if self.document_limit <= RESERVE:
+            raise ConfigurationError(
+                f"Settings(document_limit={self.document_limit:,}): {RESERVE:,} of it are kept for undoing; write more"
+            )
+
+    @property
+    def payload_limit(self) -> int:
+        """The most that contexts, outputs and answers of one saga may take in all, in characters."""
+        return self.document_limit - RESERVE

@@ -14,8 +14,8 @@ from ..errors import SagaExists, SagaNotFound
 from ..ports import Lane
 from ..saga import Saga
 from .acting import Acting
-from .arguments import checked_id
-from .binding import Binding
+from .arguments import check_count, check_room, checked_id, checked_name
+from .binding import Binding, within
 from .handle import SagaHandle
 from .hints import next_look
 from .looking import Looking
@@ -77,7 +77,7 @@ class Starting(Looking, Acting):
 
         Raises:
             DefinitionError: the steps have faults; all of them are in the error.
-            PayloadError: the context or an input is not of its type, or too large.
+            PayloadError: the context or an input is not of its type, or too large; or all of it is, or the list.
             SagaExists, ValueError, StoreUnavailable: as for ``start``.
 
         Example:
@@ -89,7 +89,10 @@ class Starting(Looking, Acting):
             ...     await engine.start_steps("order", steps, order, id=order.order_id)
         """
         self._must_be_open()
+        checked_name("name", name)
+        check_count(f"start_steps({name!r})", steps, self._settings.elements_limit)
         made = self._bindings.library.make(name, steps, self._codec)
+        within(made.graph.body, self._settings.payload_limit, f"The list of the steps of saga {name!r}")
         binding, limit = made.binding, self._settings.output_limit
         items = {
             step: binding.encode_input(binding.definition[step], value, limit) for step, value in made.inputs.items()
@@ -116,6 +119,20 @@ class Starting(Looking, Acting):
         self, binding: Binding, context: Any, id: str | None, start_at: float | None, items: Mapping[str, str]
     ) -> SagaHandle[Any]:
         saga_id = checked_id(id) if id is not None else self._machine.new_id()
+        # Whoever starts more at once than the store takes waits here, with nothing made yet, and outside its timeouts.
+        async with self._starts:
+            return await self._start_now(binding, context, saga_id, start_at, items, named=id is not None)
+
+    async def _start_now(  # all that a saga begins with
+        self,
+        binding: Binding,
+        context: Any,
+        saga_id: str,
+        start_at: float | None,
+        items: Mapping[str, str],
+        *,
+        named: bool,
+    ) -> SagaHandle[Any]:
         payload = binding.encode_context(context, self._settings.context_limit)
         lock = binding.definition.lock
         now = self._clock.now()
@@ -125,10 +142,11 @@ class Starting(Looking, Acting):
             payload,
             now,
             start_at,
-            named=id is not None,
+            named=named,
             lock=lock_key(derive(lock, context)) if lock is not None else None,
             items=dict(items),
         )
+        check_room(binding.definition, state, self._settings.payload_limit)
         state = with_retention(state, self._settings)  # one that has no steps has ended already
         wake_at = None
         if next_due(binding.definition, state) is not None:

@@ -65,7 +65,8 @@ class Sweeper:
         found = await self._leave([due for due in found if due not in self._left], now)
         if not found:
             return 0
-        pauses = [self._pause(due) for due in found]
+        free = self._worker.slots.free
+        pauses = [self._pause(due) if place < free else self._next_turn() for place, due in enumerate(found)]
         claimed = await self._store.defer(found, [now + pause for pause in pauses])
         ours = {due.saga_id: (due, pause) for due, pause, won in zip(found, pauses, claimed, strict=True) if won}
         readable = await load_readable(self._store, list(ours))
@@ -125,6 +126,10 @@ class Sweeper:
         strange = [saga_id for saga_id in claimed if not worker.is_busy_with(saga_id)]
         for stored in await load_readable(self._store, strange):
             worker.settle_orphans(stored.state)
+
+    def _next_turn(self) -> float:
+        # More are due than there are free slots. That is no sign that nobody takes a saga up, and its hint may be lost.
+        return self._settings.sweep_every.total_seconds() * self._random.uniform(0.5, 1.5)
 
     def _pause(self, due: Due) -> float:
         pause = min(self._settings.patience.total_seconds() * 2.0**due.dispatches, _LONGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from string import Formatter
 from typing import Any, Final
@@ -18,6 +19,8 @@ from .failures import describe
 
 KEY_LIMIT: Final = 500
 """The longest key of a lock, in characters."""
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def decide_step(
@@ -109,9 +112,11 @@ def lock_key(value: object) -> str:
     Raises:
         ValueError: it cannot.
     """
-    if isinstance(value, str) and 0 < len(value) <= KEY_LIMIT:
+    if isinstance(value, str) and 0 < len(value) <= KEY_LIMIT and not _SURROGATES.search(value):
         return value
-    raise ValueError(f"lock= gave {type(value).__name__}, but a key is a str of 1 to {KEY_LIMIT} characters")
+    raise ValueError(
+        f"lock= gave {type(value).__name__}, but a key is a str of 1 to {KEY_LIMIT} characters without lone surrogates"
+    )
 
 
 def _plain(value: object) -> object:

@@ -25,6 +25,7 @@ from .committer import Committer
 from .duties import Duties
 from .families import load_family
 from .hints import Hints
+from .isolation import Isolation
 from .liveness import Liveness
 from .mailbox import Attempt, Mailbox
 from .runner import Pulse, Result, Runner
@@ -81,6 +82,7 @@ class Worker:
         self.watcher = watcher
         self.runner = runner
         self.slots: Slots = Slots(settings.concurrency)
+        self.isolation: Isolation = Isolation(self._look_again)
         self.throttle: Throttle = Throttle(logger)
         self._committer = Committer(store)
         self._liveness = liveness
@@ -172,8 +174,12 @@ class Worker:
 
     def retire(self, mailbox: Mailbox) -> None:
         """Forget a mailbox that has nothing to do."""
-        if mailbox.is_idle:
-            self._mailboxes.pop(mailbox.saga_id, None)
+        if mailbox.is_idle and self._mailboxes.pop(mailbox.saga_id, None) is not None:
+            self.isolation.leave(mailbox.saga_id)
+
+    def _look_again(self, saga_id: str) -> None:
+        if not self._draining:
+            self.look(saga_id)
 
     def record(self, state: SagaState, family: Family) -> SagaRecord[Any]:
         """What others see of a saga."""
@@ -235,7 +241,11 @@ class Worker:
         state, declared = running.state, running.binding.plan(running.state)[step]
         family: Family = {}
         if direction is Direction.FORWARD and any(state.steps[name].linked for name in declared.inputs):
-            family = await load_family(self.store, [state], self.record)
+            try:
+                family = await load_family(self.store, [state], self.record)
+            except StoreUnavailable as error:
+                self.store_failed(error)
+                return
         key = state.id, running.attempt
         self._pulses[key] = pulse = Pulse(declared.heartbeat_timeout)
         running.began = True
@@ -252,12 +262,12 @@ class Worker:
         del self._attempts[mailbox.saga_id, running.attempt]
         mailbox.running -= 1
         event: Event | None = running.event
-        if not running.began:
-            event = Released(step, direction, number, self.clock.now())
-        elif event is None and not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None:
             fields = {"saga_id": mailbox.saga_id, "step": step, "attempt": number}
             logger.error("saga %s: step %s could not be run", mailbox.saga_id, step, exc_info=error, extra=fields)
             event = self.runner.ended(running.state, step, direction, number, error, Fate.FINAL)
+        elif not running.began:
+            event = Released(step, direction, number, self.clock.now())
         if event is None:
             # Cancelled in mid-step: only the record of this worker's end, or of its death, can say so.
             self.slots.give()

@@ -2,6 +2,7 @@
 
 from .broker import Broker, Delivery, Hint, Lane, Subscription
 from .codec import Codec
+from .inspection import Inspected, Inspection
 from .store import (
     INBOX_LIMIT,
     Beat,
@@ -32,6 +33,8 @@ __all__ = [
     "Graph",
     "Heart",
     "Hint",
+    "Inspected",
+    "Inspection",
     "Lane",
     "Orphan",
     "Outcome",

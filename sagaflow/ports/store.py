@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ..core.events import Request
 from ..core.state import SagaState, SagaStatus
+from .inspection import Inspection
 
 INBOX_LIMIT: Final = 1_000
 """How many requests may wait for one saga."""
@@ -177,7 +178,7 @@ class Heart(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Protocol):
+class Store(Inspection, Protocol):
     """Sagas, kept.
 
     Every method but ``commit`` raises StoreUnavailable if the store does not answer in time, TypeError for an id that

@@ -42,6 +42,7 @@ from ..core.state import (
 from ..errors import PayloadError
 from ..ports import Outcome, Store, Summary
 from .store_contract_inbox import InboxContract
+from .store_contract_inspection import InspectionContract
 from .store_contract_locks import GraphsContract, LocksContract
 from .store_contract_retention import RetentionContract
 from .store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
@@ -259,6 +260,7 @@ class StoreContract(
     LocksContract,
     GraphsContract,
     RetentionContract,
+    InspectionContract,
 ):
     """All that a store must do. Subclass it with the fixtures ``store`` and ``other_store``.
 

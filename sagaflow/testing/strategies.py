@@ -50,7 +50,7 @@ _AWKWARD = ("$status", "$$NOW", "a.b", "'; DROP TABLE sagas; --", '"', "\\", "%s
 
 # The examples of one test share its store: each has an id of its own, so they do not meet. And several subclasses
 # share a test: an example that fails with one store is worth a try with the others.
-any_saga = settings(
+any_saga: settings = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     max_examples=50,
     deadline=None,
@@ -166,6 +166,7 @@ def sagas() -> SearchStrategy[SagaState]:
         acts=st.lists(acts(), max_size=2).map(tuple),
         # A store forgets by itself what has expired.
         expire_at=st.none() | st.floats(min_value=4e9, max_value=8e9),
+        digest=st.none() | texts(),
     )
 
 

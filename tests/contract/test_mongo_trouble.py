@@ -11,7 +11,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from sagaflow.adapters.mongo import MongoStore
-from sagaflow.adapters.mongo_calls import answering
+from sagaflow.adapters.mongo_calls import Calls, answering
 from sagaflow.errors import ConfigurationError, StoreUnavailable
 from sagaflow.ports import Due, Graph, Outcome, Query
 from sagaflow.testing.store_states import change, new_saga, request, ticket
@@ -222,12 +222,18 @@ async def test_a_cancellation_that_was_asked_for_is_one() -> None:
         await waiting
 
 
-async def test_a_call_that_the_driver_does_not_end_is_ended() -> None:
-    begun = time.monotonic()
-    with pytest.raises(StoreUnavailable):
-        async with answering("do it", 0.1):
-            await asyncio.sleep(60)
-    assert time.monotonic() - begun < BOUND
+async def test_a_call_that_the_driver_does_not_end_is_given_up_and_goes_on_unseen() -> None:
+    calls, ended = Calls(0.1), asyncio.Event()
+
+    async def slow() -> None:
+        await asyncio.sleep(3)
+        ended.set()
+
+    with pytest.raises(StoreUnavailable, match="not answered"):
+        await calls.answer(slow())
+    assert not ended.is_set()
+    await calls.ended()
+    assert ended.is_set()
 
 
 async def test_a_closed_store_is_unavailable(mongo_url: str) -> None:

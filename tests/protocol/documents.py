@@ -140,7 +140,7 @@ class Documents:
 
         No document follows itself, since attempts only grow; so the number is as good a fence as the revision.
         """
-        encoded = msgspec.msgpack.encode(replace(state, revision=0))
+        encoded = msgspec.msgpack.encode(replace(state, revision=0, digest=None))
         if encoded not in self._numbers:
             self._numbers[encoded] = len(self._states)
             self._states.append(state)

@@ -25,10 +25,12 @@ def with_database(url: str, name: str) -> str:
 
 
 class MongoMember(Server):
-    """One ``mongod`` of a replica set."""
+    """One ``mongod`` of a replica set; ``arguments`` come after its own, and ``options`` are its clients'."""
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> None:
         super().__init__("mongod")
+        self._arguments = tuple(arguments)
+        self._options = dict(options or {})
         self.address = f"{LOOPBACK}:{self.port}"
 
     @staticmethod
@@ -45,7 +47,7 @@ class MongoMember(Server):
 
     def client(self) -> "MongoClient[dict[str, Any]]":
         """Return a client of this member alone, whatever its role."""
-        return MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=2_000)
+        return MongoClient(self.address, directConnection=True, serverSelectionTimeoutMS=2_000, **self._options)
 
     def _command(self) -> Sequence[str]:
         program = _find_mongod()
@@ -65,6 +67,7 @@ class MongoMember(Server):
             *("--wiredTigerCacheSizeGB", "0.25"),
             "--nounixsocket",
             *(word for parameter in parameters for word in ("--setParameter", parameter)),
+            *self._arguments,
         ]
 
     def _environment(self) -> Mapping[str, str]:
@@ -90,13 +93,21 @@ class MongoReplicaSet:
     """A replica set of our own, started and initiated on entry, closed on exit.
 
     A lost primary is missed after ``election_timeout`` seconds. The ``members`` can be killed, frozen and
-    started again.
+    started again. ``arguments`` are added to each one's command, and ``options`` to those of the clients made here.
     """
 
     timeout = 60.0
 
-    def __init__(self, members: int = 1, *, election_timeout: float = 1.0) -> None:
-        self.members = tuple(MongoMember() for _ in range(members))
+    def __init__(
+        self,
+        members: int = 1,
+        *,
+        election_timeout: float = 1.0,
+        arguments: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.members = tuple(MongoMember(arguments, options) for _ in range(members))
+        self._options = dict(options or {})
         addresses = ",".join(member.address for member in self.members)
         self.url = f"mongodb://{addresses}/?replicaSet={_REPLICA_SET}"
         self._election_timeout = election_timeout
@@ -157,7 +168,7 @@ class MongoReplicaSet:
         self.close()
 
     def _client(self) -> "MongoClient[dict[str, Any]]":
-        return MongoClient(self.url, serverSelectionTimeoutMS=int(self.timeout * 1000))
+        return MongoClient(self.url, serverSelectionTimeoutMS=int(self.timeout * 1000), **self._options)
 
     def _initiate(self) -> None:
         configuration = {

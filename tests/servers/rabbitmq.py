@@ -25,14 +25,16 @@ disk_free_limit.absolute = 50MB
 class RabbitMQNode(Server):
     """A RabbitMQ node of our own, with the default user and virtual host.
 
-    Nodes that are given one ``cookie`` can be joined to a cluster through ``ctl``.
+    Nodes that are given one ``cookie`` can be joined to a cluster through ``ctl``. ``configuration`` is added to the
+    node's own.
     """
 
-    def __init__(self, *, cookie: str | None = None) -> None:
+    def __init__(self, *, cookie: str | None = None, configuration: str = "") -> None:
         super().__init__("rabbitmq")
         self.node_name = f"sagaflow-{self.port}@localhost"
         self.url = f"amqp://guest:guest@{LOOPBACK}:{self.port}/"
         self._cookie = cookie or secrets.token_hex(16)
+        self._configuration = _CONFIGURATION.format(address=LOOPBACK, port=self.port) + configuration
         self._distribution_port = free_port()
 
     @staticmethod
@@ -47,7 +49,7 @@ class RabbitMQNode(Server):
             raise ServerFailed(reason)
         _start_epmd()
         self._ensure_directory()
-        self._file("rabbitmq.conf").write_text(_CONFIGURATION.format(address=LOOPBACK, port=self.port))
+        self._file("rabbitmq.conf").write_text(self._configuration)
         self._file("enabled_plugins").write_text("[].\n")
         super().launch()
 

@@ -90,11 +90,10 @@ def test_a_state_of_the_previous_version_is_read() -> None:
     assert decode_state(body) == new_saga("a", context="{}", schema=1)
 
 
-def test_the_text_around_a_surrogate_is_shown_but_not_all_of_it() -> None:
-    with pytest.raises(PayloadError) as raised:
-        encode_state(new_saga(context="x" * 1_000 + "here \ud800" + "y" * 1_000))
-    assert "here \\ud800" in str(raised.value)
-    assert len(str(raised.value)) < 300
+def test_the_text_that_has_a_surrogate_is_not_shown() -> None:
+    with pytest.raises(PayloadError, match="surrogate") as raised:
+        encode_state(new_saga(context="secret \ud800"))
+    assert "secret" not in str(raised.value)
 
 
 def test_a_state_of_a_later_version_is_refused_even_if_it_has_another_form() -> None:
