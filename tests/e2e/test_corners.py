@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,13 +12,14 @@ from typing import ClassVar
 
 import pytest
 
-from sagaflow import Engine, Retry, Saga, Settings, StepStatus, StoreUnavailable, step
+from sagaflow import Engine, Retry, Saga, SagaHandle, SagaRecord, Settings, StepStatus, StoreUnavailable, step
 from sagaflow.adapters.json_codec import JsonCodec
+from sagaflow.adapters.memory_broker import MemoryBroker
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.core.decide import fold, new_saga
 from sagaflow.core.events import Claimed
 from sagaflow.core.state import Direction
-from sagaflow.ports import Due, Orphan, Outcome, Stored, Transition
+from sagaflow.ports import Due, Hint, Orphan, Outcome, Stored, Transition
 from tests.polling import until
 
 from .stacks import QUICK
@@ -279,3 +281,94 @@ async def test_what_a_handler_did_is_kept_in_memory_until_the_store_takes_it(err
         record = await handle.result(timeout=SOON)
     assert record.output(Breaking.do) == 2
     assert attempts == [1]
+
+
+class Spread(Saga[int]):
+    """Of two that go on beside each other, one is followed by work of others; and one takes longer."""
+
+    go_on: ClassVar[asyncio.Event]
+
+    @step(parallel="both")
+    async def here(self, number: int) -> int:
+        return number
+
+    @step(parallel="both")
+    async def later(self, number: int) -> int:
+        await self.go_on.wait()
+        return number
+
+    @step(after="here", queue="elsewhere")
+    async def there(self, number: int) -> int:
+        return number
+
+
+class StuckBroker(MemoryBroker):
+    """Takes hints for one queue, and never says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def publish(self, hints: Sequence[Hint]) -> None:
+        if any(hint.lane.queue == "elsewhere" for hint in hints):
+            self.asked.set()
+            await self.let_go.wait()
+        await super().publish(hints)
+
+
+async def test_what_has_ended_is_recorded_though_the_broker_does_not_answer() -> None:
+    Spread.go_on = asyncio.Event()
+    broker = StuckBroker()
+    async with Engine([Spread], store=MemoryStore(), broker=broker, queues=["default"], settings=QUICK) as engine:
+        handle = await engine.start(Spread, 1)
+        await broker.asked.wait()
+        Spread.go_on.set()
+        await until(lambda: _is_done(handle, "later"))
+        broker.let_go.set()
+
+
+async def _is_done(handle: SagaHandle[int], name: str) -> bool:
+    return (await handle.record()).steps[name].status is StepStatus.COMPLETED
+
+
+class Child(Saga[int]):
+    @step
+    async def one(self, number: int) -> int:
+        return number
+
+
+class Parent(Saga[int]):
+    @step(saga=Child)
+    async def child(self, number: int) -> int:
+        return number
+
+    @step
+    async def after(self, number: int, child: SagaRecord[int]) -> int:
+        return child.output(Child.one) + 1
+
+
+class Forgetful(MemoryStore):
+    """Fails once, when the record of the child is loaded for the next step."""
+
+    failures = 0
+
+    async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "sagaflow: after of p-1" and not self.failures:
+            self.failures += 1
+            raise StoreUnavailable("away for a moment")
+        return await super().load(saga_ids)
+
+
+async def test_a_step_whose_child_cannot_be_loaded_just_then_is_begun_a_little_later() -> None:
+    store = Forgetful()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Engine([Parent, Child], store=store, broker="memory://", settings=QUICK) as engine:
+        record = await (await engine.start(Parent, 1, id="p-1")).result(timeout=SOON)
+    gc.collect()
+    assert record.output(Parent.after) == 2
+    assert record.steps["after"].attempts == 2
+    assert store.failures == 1
+    assert not complaints, "what went wrong is known"

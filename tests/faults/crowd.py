@@ -44,6 +44,13 @@ class Crowd:
             started = [group.create_task(self._start(shape, load or self.load, gate)) for shape in turns]
         return [task.result() for task in started]
 
+    def expect(self, shapes: Iterable[type[LedgerSaga]]) -> dict[str, str]:
+        """Sagas that somebody else starts: the name of the shape of each, by its id."""
+        wanted = {str(ULID()): shape for shape in shapes}
+        self.expected.update((saga_id, SHAPES[shape]) for saga_id, shape in wanted.items())
+        self._active.update(wanted)
+        return {saga_id: shape.__name__ for saga_id, shape in wanted.items()}
+
     async def in_flight(self) -> int:
         """How many have not ended yet."""
         for ids in _batches(self._active):

@@ -130,25 +130,26 @@ class Fleet:
 
     async def launch(self, **changes: object) -> Worker:
         """One more worker, that need not live long enough to work."""
-        worker = self._reserve.pop(0) if self._reserve else await self._spawn()
+        orders = replace(self.orders, **changes)
+        ready = self._reserve and orders.library == self.orders.library
+        worker = self._reserve.pop(0) if ready else await self._spawn(orders.library)
         self.workers.append(worker)
-        orders = msgspec.json.encode(replace(self.orders, **changes))
         assert worker.process.stdin is not None, "it was asked for"
-        worker.process.stdin.write(orders + b"\n")
+        worker.process.stdin.write(msgspec.json.encode(orders) + b"\n")
         worker.process.stdin.close()
         return worker
 
     async def reserve(self, count: int) -> None:
         """Have so many more processes wait for orders: they have imported everything by the time they are needed."""
-        self._reserve += [await self._spawn() for _ in range(count)]
+        self._reserve += [await self._spawn(self.orders.library) for _ in range(count)]
 
-    async def _spawn(self) -> Worker:
+    async def _spawn(self, library: str) -> Worker:
         log = Path(self.orders.place.ledger).with_name(f"{self.orders.place.prefix}-worker-{next(self._numbers)}.log")
         with log.open("ab") as stderr:
             process = await create_subprocess_exec(
                 *(sys.executable, "-m", "tests.faults.worker"),
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=library or ROOT,  # which is where modules are looked for first
+                env={**os.environ, "PYTHONPATH": f"{library}{os.pathsep}{ROOT}" if library else str(ROOT)},
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=stderr,

@@ -21,6 +21,7 @@ THEMES = (
     "sqlite",
     "poison",
     "shutdown",
+    "upgrade",
     "bounds",
     "documents",
 )

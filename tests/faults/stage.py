@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 
 from sagaflow.adapters.memory_broker import MemoryBroker
 
@@ -16,6 +18,8 @@ from .ledger import Ledger
 from .sagas import Load, shapes
 from .verdict import Evidence, Figures
 from .worker import Orders
+
+_SLACK: Final = timedelta(seconds=10)
 
 
 @dataclass
@@ -30,7 +34,7 @@ class Stage:
     began: float = field(default_factory=time.monotonic)
 
     async def verdict(self, *words: str, seconds: float = 300.0, excused: int = 0) -> Figures:
-        """Wait for the end of all sagas and look at each of them.
+        """Wait for the end of all sagas, look at each of them, and have the store checked.
 
         Args:
             words: what else was measured, for the line of figures.
@@ -40,6 +44,7 @@ class Stage:
         await self.crowd.ended(seconds=seconds)
         states = await self.crowd.states()
         evidence = Evidence.of(self.ledger, self.crowd.expected, states, self.fleet.hits, excused=excused)
+        findings = await self.crowd.engine.check(slack=_SLACK)
         ends = (f"worker {worker.pid} ended unasked\n{worker.log_end()}" for worker in self.fleet.unasked_ends())
         return Figures(
             sagas=len(self.crowd.expected),
@@ -47,7 +52,7 @@ class Stage:
             repeated=evidence.repeated(),
             interrupted=evidence.interrupted(),
             seconds=time.monotonic() - self.began,
-            violations=(*evidence.violations(), *ends),
+            violations=(*evidence.violations(), *map(str, findings), *ends),
             words=words,
         )
 

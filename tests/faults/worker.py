@@ -45,6 +45,8 @@ class Orders(Struct, frozen=True):
         work: as for an engine.
         wiring: a function that is called with the ``Wiring`` and ``argument``, and may change it, as ``module:name``.
         argument: what it is called with.
+        library: the folder of another state of the library, that it works with.
+        recorded: whether the ledger notes what the store has; an earlier state of the library cannot be watched.
     """
 
     place: Place
@@ -53,6 +55,8 @@ class Orders(Struct, frozen=True):
     work: Work = "all"
     wiring: str = ""
     argument: str = ""
+    library: str = ""
+    recorded: bool = True
 
 
 async def work(orders: Orders) -> None:
@@ -63,7 +67,7 @@ async def work(orders: Orders) -> None:
         _named(orders.wiring)(wiring, orders.argument)
     make: Callable[[Ledger], Factories] = _named(orders.sagas)
     sagas = make(wiring.ledger)
-    store = recording(wiring.store, wiring.ledger)
+    store = recording(wiring.store, wiring.ledger) if orders.recorded else wiring.store
     engine = place.engine(sagas, work=orders.work, settings=orders.settings, store=store, broker=wiring.broker)
     async with engine:
         sys.stdout.buffer.write(READY)

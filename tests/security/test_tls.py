@@ -14,6 +14,7 @@ from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.rabbitmq import RabbitBroker
 from tests.conftest import RequireServer
 from tests.e2e.stacks import QUICK, topology
+from tests.polling import until
 from tests.security.certificates import Authority
 from tests.servers import MongoReplicaSet, RabbitMQNode
 from tests.servers.mongodb import with_database
@@ -95,7 +96,7 @@ async def test_a_saga_runs_over_servers_that_speak_tls_alone(
     async with Engine([Hello], store=store, broker=broker, settings=QUICK) as engine:
         record = await (await Hello.start("Ada", id="tls")).result()
         assert record.output(Hello.greet) == "Hello Ada"
-        assert engine.health.broker == "ok"
+        await until(lambda: engine.health.broker == "ok")
 
 
 async def test_a_context_for_tls_that_is_given_comes_first(
