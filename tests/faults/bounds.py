@@ -27,7 +27,6 @@ from tests.e2e.stacks import topology
 from . import grounds
 from .fleet import ROOT
 from .grounds import Ground, Place
-from .kills import crew
 from .ledger import Ledger
 from .memory import Flood, resident
 from .sagas import Factories, LedgerSaga, Load, shapes
@@ -52,7 +51,7 @@ _RATE = 150  # sagas that a machine can be trusted to start in a second
 async def soak(ground: Ground, sagas: int) -> Figures:
     """One worker works on many sagas, one after another; its memory is looked at ten times."""
     async with staged(ground.place(), pause=0) as stage:
-        (worker,) = await crew(stage.fleet, 1)
+        (worker,) = await stage.fleet.crew(1)
         sizes: list[float] = []
         for _ in range(POINTS):
             left = sagas // POINTS
@@ -149,7 +148,7 @@ async def backlog(ground: Ground, sagas: int) -> Figures:
     async with staged(ground.place(), pause=0) as stage, deepest(stage.place) as depth:
         await stage.crowd.start(sagas)
         began = time.monotonic()
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.ended(seconds=60 + sagas / 20)
         took = time.monotonic() - began
         sizes = ", ".join(f"{resident(worker.pid):.0f}" for worker in workers)

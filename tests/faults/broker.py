@@ -21,7 +21,6 @@ from tests.servers import MongoReplicaSet, RabbitMQNode
 
 from . import grounds
 from .grounds import Ground, Place
-from .kills import crew
 from .scenarios import scenario
 from .stage import staged
 from .unharmed import spell, verdict_on_unharmed
@@ -66,7 +65,7 @@ async def broker_kill(ground: Ground, sagas: int) -> Figures:
     """RabbitMQ is killed and started again, three times."""
     node = _node(ground)
     async with staged(ground.place(), pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await asyncio.sleep(2)
             async with spell(stage) as lasting:
@@ -87,7 +86,7 @@ async def broker_purge(ground: Ground, sagas: int) -> Figures:
         await stage.crowd.start(sagas)
         first = await operator.purge(STEPS)
         purged = first
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas), spell(stage) as lasting:
             for _ in range(50):
                 purged += sum([await operator.purge(lane) for lane in LANES])
@@ -102,7 +101,7 @@ async def broker_wiped(ground: Ground, sagas: int) -> Figures:
     """RabbitMQ is killed, loses its disk, and begins anew with nothing, twice."""
     node = _node(ground)
     async with staged(ground.place(), pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await asyncio.sleep(2)
             async with spell(stage) as lasting:
@@ -120,7 +119,7 @@ async def broker_alarm(ground: Ground, sagas: int) -> Figures:
     """RabbitMQ is short of memory for twenty seconds, and blocks whoever publishes."""
     node = _node(ground)
     async with staged(ground.place(), pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await asyncio.sleep(2)
             await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0.0001")
@@ -140,7 +139,7 @@ async def broker_cluster(ground: Ground, sagas: int) -> Figures:
     """A cluster with quorum queues loses one node after another, the one that all are connected to first."""
     assert isinstance(ground, ClusterGround), "the ground that this is entered with"
     async with staged(ground.place(), pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await asyncio.sleep(2)
             async with spell(stage) as lasting:

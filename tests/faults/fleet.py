@@ -128,6 +128,10 @@ class Fleet:
             raise WorkerFailed(f"worker {worker.pid} did not begin to work\n{worker.log_end()}")
         return worker
 
+    async def crew(self, count: int) -> list[Worker]:
+        """So many more workers, once all of them work."""
+        return list(await asyncio.gather(*(self.start() for _ in range(count))))
+
     async def launch(self, **changes: object) -> Worker:
         """One more worker, that need not live long enough to work."""
         orders = replace(self.orders, **changes)

@@ -13,7 +13,6 @@ from tests.servers.process import Server
 
 from . import grounds
 from .grounds import Ground
-from .kills import crew
 from .network import PAUSE, ways
 from .scenarios import scenario
 from .stage import staged
@@ -56,7 +55,7 @@ async def frozen_both(ground: Ground, sagas: int) -> Figures:
 
 async def _frozen(ground: Ground, sagas: int, servers: Sequence[Server]) -> Figures:
     async with staged(ground.place(), pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await asyncio.sleep(3)
             async with spell(stage) as lasting:

@@ -46,11 +46,6 @@ Living = Callable[[], Awaitable[frozenset[str]]]
 """Tells which workers are held to be alive."""
 
 
-async def crew(fleet: Fleet, count: int) -> list[Worker]:
-    """So many workers, once all of them work."""
-    return list(await asyncio.gather(*(fleet.start() for _ in range(count))))
-
-
 async def busy_one(ledger: Ledger, workers: Sequence[Worker]) -> Worker:
     """A worker that is in the middle of handlers which began after this was asked, once there is one."""
     asked = time.time()
@@ -62,7 +57,7 @@ async def busy_one(ledger: Ledger, workers: Sequence[Worker]) -> Worker:
 async def kill_one(ground: Ground, sagas: int) -> Figures:
     """One of three workers is killed in mid-work, and nobody takes its place."""
     async with staged(ground.place(), pause=0.1, settings=QUICK) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.start(sagas)
         victim = await busy_one(stage.ledger, workers)
         await victim.kill()
@@ -74,7 +69,7 @@ async def kill_one(ground: Ground, sagas: int) -> Figures:
 async def kill_every_second(ground: Ground, sagas: int) -> Figures:
     """For a minute, one of three workers is killed every second and another one started in its place."""
     async with staged(ground.place(), pause=0.1, settings=HASTY) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.fleet.reserve(RESERVE)
         async with stage.crowd.kept_at(sagas), asyncio.TaskGroup() as starts:
             for second in range(60):
@@ -94,12 +89,12 @@ async def _replace(fleet: Fleet, workers: list[Worker], place: int) -> None:
 async def kill_all(ground: Ground, sagas: int) -> Figures:
     """All three workers are killed at once, and three new ones started."""
     async with staged(ground.place(), pause=0.2) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.start(sagas)
         _ = await busy_one(stage.ledger, workers)
         await asyncio.gather(*(worker.kill() for worker in workers))
         stage.faults += 3
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         return await stage.verdict()
 
 
@@ -108,7 +103,7 @@ async def kill_all(ground: Ground, sagas: int) -> Figures:
 async def zombies(ground: Ground, sagas: int) -> Figures:
     """Fifty times a worker is frozen until it is judged dead, and then wakes up in the middle of its handlers."""
     async with staged(ground.place(), pause=0.5, settings=QUICK) as stage, watched(stage.place.store()) as living:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             for turn in range(50):
                 zombie = await busy_one(stage.ledger, [workers[turn % 3]])
@@ -146,7 +141,7 @@ async def watched(store: Store) -> AsyncIterator[Living]:
 async def recover(ground: Ground, sagas: int) -> Figures:
     """With default times: how long after the SIGKILL of a worker all that it had in hand goes on elsewhere."""
     async with staged(ground.place(), pause=4.0, settings=ROOMY) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.start(sagas)
         await asyncio.sleep(SETTLED)
         victim, killed = await busy_one(stage.ledger, workers), time.time()
@@ -161,7 +156,7 @@ async def recover(ground: Ground, sagas: int) -> Figures:
 async def hand_over(ground: Ground, sagas: int) -> Figures:
     """With default times: how long it takes after SIGTERM until what a worker had in hand goes on elsewhere."""
     async with staged(ground.place(), pause=3.0, settings=ROOMY) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.start(sagas)
         await asyncio.sleep(SETTLED)
         leaver, told = await busy_one(stage.ledger, workers), time.time()

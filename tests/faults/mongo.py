@@ -19,7 +19,7 @@ from tests.servers.mongodb import MongoMember
 
 from .fleet import Worker
 from .grounds import Ground
-from .kills import busy_one, crew
+from .kills import busy_one
 from .ledger import Ledger
 from .scenarios import scenario
 from .stage import Stage, staged
@@ -127,7 +127,7 @@ def _set_of(ground: Ground) -> MongoReplicaSet:
 
 async def _at_work(stage: Stage, sagas: int) -> list[Worker]:
     """Three workers that are in the middle of sagas."""
-    workers = await crew(stage.fleet, 3)
+    workers = await stage.fleet.crew(3)
     await stage.crowd.start(sagas)
     _ = await busy_one(stage.ledger, workers)
     return workers

@@ -15,7 +15,6 @@ from tests.polling import until
 
 from . import grounds
 from .grounds import Ground, Place
-from .kills import crew
 from .lost_replies import How, LostReplies
 from .proxy import Proxy
 from .scenarios import scenario
@@ -76,7 +75,7 @@ def mongodb_port(ground: Ground) -> int:
 async def network_cuts(ground: Ground, sagas: int) -> Figures:
     """Twice a second all connections to RabbitMQ or to MongoDB are cut, by turns."""
     async with ways(ground) as through, staged(through.place, pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         cut = 0
         async with stage.crowd.kept_at(sagas), spell(stage) as lasting:
             for _, way in zip(range(_CUTS), cycle((through.rabbitmq, through.mongodb)), strict=False):
@@ -90,7 +89,7 @@ async def network_cuts(ground: Ground, sagas: int) -> Figures:
 async def network_slow(ground: Ground, sagas: int) -> Figures:
     """Each piece takes a tenth of a second on its way, in each direction."""
     async with ways(ground) as through, staged(through.place, pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             async with spell(stage) as lasting:
                 through.rabbitmq.delay = through.mongodb.delay = _DELAY
@@ -103,7 +102,7 @@ async def network_slow(ground: Ground, sagas: int) -> Figures:
 async def network_half_open(ground: Ground, sagas: int) -> Figures:
     """Nothing comes through to RabbitMQ, to MongoDB, to both; then what was held up does, given up long ago."""
     async with ways(ground, timeout=3.0) as through, staged(through.place, pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         words: list[str] = []
         async with stage.crowd.kept_at(sagas):
             for stalled in ((through.rabbitmq,), (through.mongodb,), (through.rabbitmq, through.mongodb)):
@@ -139,7 +138,7 @@ async def replies_never_come(ground: Ground, sagas: int) -> Figures:
 async def _lost(ground: Ground, sagas: int, *, times: int, how: How) -> Figures:
     thief = LostReplies(mongodb_port(ground), every=_ONE_IN, times=times, how=how)
     async with ways(ground, thief, timeout=3.0) as through, staged(through.place, pause=PAUSE) as stage:
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         async with stage.crowd.kept_at(sagas):
             await until(lambda: thief.took_effect >= _WRITES_OF_A_SAGA * sagas, seconds=_PATIENCE)
         stage.faults, thief.every = thief.lost, 0

@@ -22,7 +22,7 @@ from tests.polling import until
 
 from . import grounds
 from .grounds import QUICK, Ground, Numbers, Place
-from .kills import busy_one, crew
+from .kills import busy_one
 from .pests import PESTS, Blocking, Lethal, LethalUndo, Megabyte, TwentyMegabytes, TwiceNine, Unknown, all_of_them
 from .sagas import LedgerSaga, Load, Sequential
 from .scenarios import scenario
@@ -48,7 +48,7 @@ _PESTS = "tests.faults.pests:pests"
 async def poison_messages(ground: Ground, sagas: int) -> Figures:
     """Garbage in the queue, hints for sagas that are not, contexts that cannot be read, a class that nobody has."""
     async with staged(ground.place(), pause=0.05) as stage, infesting(stage) as engine:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         begun = asyncio.create_task(stage.crowd.start(sagas))
         _ = await busy_one(stage.ledger, workers)
         letters = 0

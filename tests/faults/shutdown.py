@@ -13,7 +13,7 @@ from tests.polling import until
 from . import grounds
 from .fleet import Worker
 from .grounds import Ground
-from .kills import HAND_OVER, busy_one, crew
+from .kills import HAND_OVER, busy_one
 from .ledger import Attempt, Ledger
 from .sagas import Load
 from .scenarios import scenario
@@ -38,11 +38,11 @@ async def sigterm(ground: Ground, sagas: int) -> Figures:
     """A worker with 200 sagas in hand is told to end; three others, idle until then, have room for all of them."""
     settings = {"concurrency": IN_HAND, "grace": GRACE}
     async with staged(ground.place(), pause=3, settings=settings) as stage:
-        (leaver,) = await crew(stage.fleet, 1)
+        (leaver,) = await stage.fleet.crew(1)
         _ = await stage.crowd.start(_STUBBORN_ONES, load=_STUBBORN)
         _ = await stage.crowd.start(min(sagas, IN_HAND) - _STUBBORN_ONES)
         await _in_hand(stage.ledger, leaver, IN_HAND // 2)
-        _ = await crew(stage.fleet, 3)
+        _ = await stage.fleet.crew(3)
         told = time.time()
         took = await _ended(leaver)
         stage.faults += 1
@@ -64,11 +64,11 @@ async def sigterm(ground: Ground, sagas: int) -> Figures:
 async def restarts(ground: Ground, sagas: int) -> Figures:
     """Twenty times in a row another worker is started, and the oldest one told to end."""
     async with staged(ground.place(), pause=0.3) as stage:
-        workers = await crew(stage.fleet, 2)
+        workers = await stage.fleet.crew(2)
         took: list[float] = []
         async with stage.crowd.kept_at(sagas):
             for _ in range(RESTARTS):
-                workers += await crew(stage.fleet, 1)
+                workers += await stage.fleet.crew(1)
                 oldest = workers.pop(0)
                 _ = await busy_one(stage.ledger, [oldest])
                 took.append(await _ended(oldest))

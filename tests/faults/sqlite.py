@@ -22,7 +22,7 @@ from tests.polling import until
 
 from . import grounds
 from .grounds import QUICK, Ground, Place
-from .kills import busy_one, crew
+from .kills import busy_one
 from .sagas import SHAPES, Load, Sequential, shapes
 from .scenarios import scenario
 from .stage import Stage, staged
@@ -80,7 +80,7 @@ async def sqlite_mid_commit(ground: Ground, sagas: int) -> Figures:
         async with stage.crowd.kept_at(sagas), asyncio.TaskGroup() as lines:
             for number in range(3):
                 _ = lines.create_task(_succession(stage, path, DEATHS // 3 + (number < DEATHS % 3)))
-        await crew(stage.fleet, 3)
+        await stage.fleet.crew(3)
         figures = await stage.verdict()
     complaints = _complaints(path)
     return replace(figures, violations=figures.violations + complaints)
@@ -132,7 +132,7 @@ async def sqlite_full_disk(ground: Ground, sagas: int) -> Figures:
     disk = ground.folder / "disk"
     place = msgspec.structs.replace(ground.place(), store_url=f"sqlite:///{disk}/sagas.db")
     async with staged(place, pause=0.2) as stage:
-        workers = await crew(stage.fleet, 3)
+        workers = await stage.fleet.crew(3)
         await stage.crowd.start(sagas)
         _ = await busy_one(stage.ledger, workers)
         async with _kept_full(disk / "ballast"):

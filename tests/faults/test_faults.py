@@ -13,7 +13,7 @@ from sagaflow import SagaStatus, StepStatus
 from sagaflow.core.state import SagaState, StepState
 
 from .grounds import QUICK, Ground
-from .kills import busy_one, crew
+from .kills import busy_one
 from .ledger import Ledger, Undone
 from .stage import staged
 from .verdict import Evidence
@@ -29,7 +29,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 async def test_sagas_survive_a_kill_and_nothing_is_found(tmp_path: Path) -> None:
     ground = Ground("sqlite", tmp_path)
     async with staged(ground.place(), pause=0.2, settings=QUICK) as stage:
-        workers = await crew(stage.fleet, 2)
+        workers = await stage.fleet.crew(2)
         await stage.crowd.start(30)
         victim = await busy_one(stage.ledger, workers)
         await victim.kill()
