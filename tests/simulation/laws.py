@@ -159,7 +159,11 @@ class Laws:
         """Those that have not come to an end; one that has failed waits for an operator."""
         kept = self._documents._sagas.values()
         ends = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
-        return [one.state for one in kept if one.inbox or one.state.status not in ends or one.due_at is not None]
+        return [
+            one.state
+            for one in kept
+            if one.inbox or one.state.status not in ends or one.due_at is not None or one.state.paused
+        ]
 
     def check_end(self) -> None:
         """All is over: what the store says must be what the outside has seen, and a check finds nothing."""

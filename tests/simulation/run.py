@@ -98,7 +98,6 @@ class _Run:
         self._processes: list[Process] = []
         self._is_peace = False
         self._accepted: set[str] = set()
-        self._paused: set[str] = set()
         self._plans: list[tuple[str, type[Simulated], Plan]] = []
         for number in range(chance.randint(1, 4)):
             saga = chance.choice(ALL)
@@ -155,9 +154,7 @@ class _Run:
             process.loop.end()
 
     def _is_over(self) -> bool:
-        return self._accepted.issuperset(name for name, _, _ in self._plans) and not (
-            self._paused or self._laws.open_sagas
-        )
+        return self._accepted.issuperset(name for name, _, _ in self._plans) and not self._laws.open_sagas
 
     def _make_peace(self) -> None:
         self.world.tell("weather", "is fine from now on")
@@ -245,10 +242,10 @@ class _Run:
         while True:
             await asyncio.sleep(1)
             if self._is_peace:
-                for saga_id in sorted(self._paused):
-                    await self._insist(partial(engine.resume, saga_id, by="ada", reason="peace"))
-                    self._paused.discard(saga_id)
                 for state in self._laws.open_sagas:
+                    # A pause whose caller had given up may come through at any time.
+                    if state.paused:
+                        await self._insist(partial(engine.resume, state.id, by="ada", reason="peace"))
                     if state.status is SagaStatus.FAILED:
                         await self._insist(partial(engine.retry, state.id, by="ada", reason="peace"))
 
@@ -264,8 +261,6 @@ class _Run:
         if chance.random() < 0.6:
             await asyncio.sleep(chance.uniform(0, chance.choice([0.3, 3, 10])))
             act = chance.choice(_ACTS)
-            if act == "pause":
-                self._paused.add(saga_id)
             answer = await self._insist(partial(getattr(engine, act), saga_id, by="ada", reason="why not"))
             self.world.tell(process.name, f"{act} {saga_id}: {answer}")
             if act != "pause" and answer.is_accepted:
