@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("sagaflow.worker")
 
-_BACKOFF = (0.05, 2.0)  # seconds: the first wait after a store failed, and the longest
+_BACKOFF = (0.05, 1.0)  # seconds: the first wait after a store failed, and the longest
 
 
 Attempt = tuple[str, Direction, int, str]

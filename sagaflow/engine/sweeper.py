@@ -65,14 +65,22 @@ class Sweeper:
         found = await self._leave([due for due in found if due not in self._left], now)
         if not found:
             return 0
-        free = self._worker.slots.free
-        pauses = [self._pause(due) if place < free else self._next_turn() for place, due in enumerate(found)]
+        pauses = [self._pause(due) for due in found]
         claimed = await self._store.defer(found, [now + pause for pause in pauses])
         ours = {due.saga_id: (due, pause) for due, pause, won in zip(found, pauses, claimed, strict=True) if won}
         readable = await load_readable(self._store, list(ours))
         await self._hasten(readable, ours, now)
+        free = self._worker.slots.free
+        left: list[Due] = []
         for stored in readable:
-            await self._dispatch(stored, now)
+            due, pause = ours[stored.state.id]
+            wants = await self._dispatch(stored, now, has_slot=free > 0, is_first=not due.dispatches)
+            if wants and not free:
+                left.append(Due(due.saga_id, now + pause, due.dispatches + 1))
+            free = max(0, free - wants)
+        if left:
+            # That there are too few slots is no sign that nobody takes it up, for which pauses grow.
+            await self._store.defer(left, [now + self._next_turn() for _ in left])
         return len(found)
 
     async def _leave(self, found: list[Due], now: float) -> list[Due]:
@@ -99,19 +107,23 @@ class Sweeper:
         if sooner:
             await self._store.defer([due for due, _ in sooner.values()], [at for _, at in sooner.values()])
 
-    async def _dispatch(self, stored: Stored, now: float) -> None:
+    async def _dispatch(self, stored: Stored, now: float, *, has_slot: bool, is_first: bool) -> bool:
+        """Work on it here, or tell others of it; whether it needs one of the slots here."""
         worker = self._worker
         binding = await worker.bindings.find(stored.state)
         if binding is None:
-            return
+            return False
         lanes = {Lane(work.queue, work.side) for work in open_work(binding.definition, stored.state) if work.due <= now}
         here = lanes & worker.lanes
         tick = next_tick(stored.state)
         has_news = bool(stored.inbox) or (tick is not None and tick <= now)
-        if not lanes or has_news or (here and worker.slots.free):
+        looks = not lanes or has_news or (bool(here) and has_slot)
+        if looks:
             worker.look(stored.state.id)
-            lanes -= here
+        if looks or not is_first:
+            lanes -= here  # one hint is enough for what waits for a slot
         await worker.hints.send(stored.state.id, lanes)
+        return bool(here) and not has_news
 
     async def _expire(self) -> None:
         """Forget what has been kept for long enough."""
@@ -128,7 +140,6 @@ class Sweeper:
             worker.settle_orphans(stored.state)
 
     def _next_turn(self) -> float:
-        # More are due than there are free slots. That is no sign that nobody takes a saga up, and its hint may be lost.
         return self._settings.sweep_every.total_seconds() * self._random.uniform(0.5, 1.5)
 
     def _pause(self, due: Due) -> float:

@@ -51,7 +51,7 @@ class _Running:
     event: Result | None = None
 
 
-_CALM = (0.05, 2.0)  # seconds without new work after the store failed: the first time, and at most
+_CALM = (0.05, 1.0)  # seconds without new work after the store failed: the first time, and at most
 
 
 class Worker:
