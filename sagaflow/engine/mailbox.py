@@ -29,7 +29,7 @@ from .binding import Binding
 from .change_log import log_change
 from .failures import describe
 from .families import load_family
-from .isolation import SUSPECT_AFTER, holds_suspect, is_suspect
+from .isolation import holds_suspect, is_suspect
 from .retention import with_retention
 from .values import decide_step
 
@@ -181,10 +181,8 @@ class Mailbox:
             worker.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
-        lanes, taken_up = (
-            self._hints(binding, stored.state, after, now, hinted=bool(hints)),
-            self._take_deliveries(hints),
-        )
+        lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
+        taken_up = self._take_deliveries(hints)
         if lanes or taken_up:
             # The saga does not wait for the broker.
             _ = worker.spawn(worker.hints.announce(self.saga_id, lanes, taken_up), f"news of {self.saga_id}")
@@ -289,9 +287,10 @@ class Mailbox:
                 if not worker.slots.try_take():
                     break
                 self._slots += 1
-            losses = state.steps[work.step].track(work.direction).losses
-            if losses >= SUSPECT_AFTER and not worker.isolation.enter(self.saga_id, losses):
-                continue
+            if is_suspect(state, work.step, work.direction):
+                losses = state.steps[work.step].track(work.direction).losses
+                if not worker.isolation.enter(self.saga_id, losses):
+                    continue
             claims.append(Claimed(work.step, work.direction, worker.owner, now))
         return claims
 

@@ -20,6 +20,7 @@ from .worker import Worker
 logger: logging.Logger = logging.getLogger("sagaflow.sweeper")
 
 _LIMIT = 200  # sagas a sweep
+_FEW = 20  # ... while more are due than there are slots for: each of them is written to, and not for its own good
 _LONGEST = 300.0  # seconds between two dispatches of a saga that nobody takes up
 _LEAVE = 10.0  # seconds without a look at a saga that this worker cannot bring on, and nobody else has
 _SETTLE_EVERY = 10  # sweeps between two looks for claims of our own that we know nothing of, and to forget
@@ -34,6 +35,7 @@ class Sweeper:
         self._settings = settings
         self._random = random
         self._throttle = Throttle(logger)
+        self._limit = _LIMIT
         self._left: dict[Due, float] = {}  # what this worker cannot bring on, as it was found, and until when
 
     async def run(self) -> None:
@@ -51,17 +53,17 @@ class Sweeper:
                 found = 0
             sweeps += 1
             if found < _LIMIT and not is_cancelled():
-                await asyncio.sleep(self._settings.sweep_every.total_seconds() * self._random.uniform(0.5, 1.5))
+                await asyncio.sleep(self._next_turn())
 
     async def sweep(self) -> int:
-        """One look; returns how many due sagas were found."""
+        """One look; returns how many sagas were brought on."""
         for orphan in await self._store.orphans(_LIMIT, self._worker.bindings.fingerprints):
             # Its own death its heart will tell it in a moment; what it took over until then would be lost again.
             if orphan.owner != self._worker.owner:
                 self._worker.lost(orphan.saga_id, orphan.owner)
         now = self._worker.clock.now()
         self._left = {due: until for due, until in self._left.items() if until > now}
-        found = await self._store.due(now, _LIMIT + len(self._left), self._worker.bindings.fingerprints)
+        found = await self._store.due(now, self._limit + len(self._left), self._worker.bindings.fingerprints)
         found = await self._leave([due for due in found if due not in self._left], now)
         if not found:
             return 0
@@ -71,17 +73,19 @@ class Sweeper:
         readable = await load_readable(self._store, list(ours))
         await self._hasten(readable, ours, now)
         free = self._worker.slots.free
-        left: list[Due] = []
+        waiting: list[Due] = []
         for stored in readable:
             due, pause = ours[stored.state.id]
             wants = await self._dispatch(stored, now, has_slot=free > 0, is_first=not due.dispatches)
             if wants and not free:
-                left.append(Due(due.saga_id, now + pause, due.dispatches + 1))
+                waiting.append(Due(due.saga_id, now + pause, due.dispatches + 1))
             free = max(0, free - wants)
-        if left:
+        if waiting:
             # That there are too few slots is no sign that nobody takes it up, for which pauses grow.
-            await self._store.defer(left, [now + self._next_turn() for _ in left])
-        return len(found)
+            await self._store.defer(waiting, [now + self._next_turn() for _ in waiting])
+        brought_on = len(found) - len(waiting)
+        self._limit = max(_FEW, brought_on) if waiting else _LIMIT
+        return brought_on
 
     async def _leave(self, found: list[Due], now: float) -> list[Due]:
         """Those that this worker can bring on. The others it does not put off: who can do them finds them at once."""
