@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar
@@ -372,3 +372,37 @@ async def test_a_step_whose_child_cannot_be_loaded_just_then_is_begun_a_little_l
     assert record.steps["after"].attempts == 2
     assert store.failures == 1
     assert not complaints, "what went wrong is known"
+
+
+class Waiting(Saga[int]):
+    go_on: ClassVar[asyncio.Event]
+
+    @step
+    async def wait(self, number: int) -> int:
+        await self.go_on.wait()
+        return number
+
+
+class DeafBroker(MemoryBroker):
+    """Loses every hint."""
+
+    async def publish(self, hints: Sequence[Hint]) -> None:
+        pass
+
+
+async def test_what_waits_for_a_slot_is_looked_at_again_and_again_and_not_put_off_for_ever_longer() -> None:
+    Waiting.go_on = asyncio.Event()
+    store = MemoryStore()
+    settings = replace(QUICK, concurrency=1)
+    async with Engine([Waiting], store=store, broker=DeafBroker(), settings=settings) as engine:
+        handles = [await engine.start(Waiting, number) for number in range(3)]
+
+        async def of_those_who_wait() -> bool:
+            counts = sorted(due.dispatches for due in await store.due(float("inf"), 10))
+            return len(counts) >= 2 and counts[-2] >= 10
+
+        # With pauses that grow, the tenth would be minutes away.
+        await until(of_those_who_wait)
+        Waiting.go_on.set()
+        for handle in handles:
+            await handle.result(timeout=SOON)
