@@ -11,7 +11,7 @@ from ..core.definition import SagaDefinition, StepDefinition
 from ..core.state import Direction, Received, SagaState
 from ..core.unfold import unfold
 from ..core.versions import Revived
-from ..core.work import Duty, DutyKind, duties, open_work
+from ..core.work import Duty, DutyKind, duties, next_tick, open_work
 from ..errors import PayloadError, PayloadTooLarge
 from ..ports import Codec
 from ..record import Family, SagaRecord
@@ -86,11 +86,14 @@ class Binding:
 
     def can_bring_on(self, state: SagaState, now: float) -> bool:
         """Whether this code can do what is due, or some of it."""
-        if not self.lacking or self.owed(state):
+        tick = next_tick(state)
+        if not self.lacking or self.owed(state) or (tick is not None and tick <= now):
             return True
         plan = self.plan(state)
         due = [work for work in open_work(self.definition, state) if work.due <= now]
-        return not due or any(self.why_not(plan[work.step], work.direction) is None for work in due)
+        if due:
+            return any(self.why_not(plan[work.step], work.direction) is None for work in due)
+        return not duties(self.definition, state)
 
     def handler(self, method: str) -> Saga[Any]:
         """A new instance that has this method."""

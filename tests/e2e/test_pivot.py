@@ -85,7 +85,7 @@ class Sale(Saga[Deal], retry=THRICE, compensation_retry=THRICE):
         return await self.act(deal, "track")
 
 
-class HastySale(Sale, deadline=ms(150)):
+class HastySale(Sale, deadline=ms(1_500)):
     """It is to be done soon."""
 
 

@@ -1,4 +1,4 @@
-"""Nothing begins before its time, and nothing later than a second after it."""
+"""Nothing begins before its time, and nothing long after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sagaflow import Engine, Saga, SagaHandle, SagaStatus, step
 from .diaries import SOON, ms
 from .stacks import QUICK, Stack
 
-LATEST = timedelta(seconds=1)
+LATEST = timedelta(seconds=3)
+"""Far less than what a lost timer would wait for; how late timers are is measured among the faults."""
+
 EARLIEST = -ms(5)  # the store's clock, against this machine's
 
 PARKING = replace(QUICK, in_place=ms(50))
@@ -54,15 +56,16 @@ async def test_a_saga_begins_at_its_time(stack: Stack, start: Start) -> None:
         handles: list[SagaHandle[str]] = []
         wanted: list[datetime] = []
         for tenths in range(1, 10):
-            wanted.append(datetime.now(UTC) + ms(100 * tenths))
-            handles.append(await start(engine, ms(100 * tenths)))
+            wait = timedelta(seconds=1) + ms(100 * tenths)
+            wanted.append(datetime.now(UTC) + wait)
+            handles.append(await start(engine, wait))
         assert await handles[-1].status() is SagaStatus.SCHEDULED
         records = await asyncio.gather(*(handle.result(timeout=SOON) for handle in handles))
     for record, at in zip(records, wanted, strict=True):
         begun = record.steps["now"].executed_at
         assert begun is not None
         assert record.start_at is not None
-        assert EARLIEST <= record.start_at - at < ms(200)
+        assert EARLIEST <= record.start_at - at < LATEST
         assert timedelta(0) <= begun - record.start_at < LATEST
 
 

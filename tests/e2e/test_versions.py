@@ -21,7 +21,7 @@ from tests.polling import until
 
 from .stacks import Stack
 
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=20)
 
 
 @dataclass
@@ -302,10 +302,13 @@ async def test_a_child_saga_is_not_given_up_by_a_worker_that_does_not_know_its_s
         await store.open()
         await store.keep_graph(Graph(definition.fingerprint, definition.name, to_text(definition)))
         assert await store.insert(state, 1_000.0)
-        await store.close()
         handle = engine.handle(Childless, "p-1")
+        assert not (await handle.record()).is_terminal  # the graph is known from now on
         await asyncio.sleep(1)
         assert (await handle.record()).steps["parcel"].status is StepStatus.STARTED
+        # ... nor put off, by a worker that can do nothing for it, for those who can.
+        assert await store.due(1_000.0, 10, [definition.fingerprint]) == [Due("p-1", 1_000.0, 0)]
+        await store.close()
         async with stack.engine(Parent, Parcel):
             record = await handle.wait(timeout=SOON)
     assert record.is_completed

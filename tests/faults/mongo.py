@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -66,25 +66,22 @@ class Election:
 @scenario("mongo-kill", replicas)
 async def mongo_kill(ground: Ground, sagas: int) -> Figures:
     """The primary is killed, and started again when another one has been elected: three times."""
-    mongodb = _set_of(ground)
-    async with staged(ground.place(), pause=_PAUSE) as stage:
-        workers = await _at_work(stage, sagas)
-        elections: list[Election] = []
-        async with stage.crowd.kept_at(sagas):
-            for _ in range(TURNS):
-                await asyncio.sleep(_CALM)
-                primary = await asyncio.to_thread(mongodb.primary)
-                lost = time.time()
-                await asyncio.to_thread(primary.kill)
-                elections.append(await _elected(mongodb, lost))
-                await asyncio.sleep(_CALM)
-                await asyncio.to_thread(primary.start)
-        return await _judged(stage, workers, elections)
+    return await _deposed(ground, sagas, MongoMember.kill, MongoMember.start)
 
 
 @scenario("mongo-step-down", replicas)
 async def mongo_step_down(ground: Ground, sagas: int) -> Figures:
     """The primary is told to step down, as for an upgrade of the servers: three times."""
+    return await _deposed(ground, sagas, _step_down, lambda _: None)
+
+
+async def _deposed(
+    ground: Ground,
+    sagas: int,
+    depose: Callable[[MongoMember], object],
+    bring_back: Callable[[MongoMember], object],
+) -> Figures:
+    """Three times the primary is one no longer, and comes back after another has been elected."""
     mongodb = _set_of(ground)
     async with staged(ground.place(), pause=_PAUSE) as stage:
         workers = await _at_work(stage, sagas)
@@ -94,9 +91,10 @@ async def mongo_step_down(ground: Ground, sagas: int) -> Figures:
                 await asyncio.sleep(_CALM)
                 primary = await asyncio.to_thread(mongodb.primary)
                 lost = time.time()
-                await asyncio.to_thread(_step_down, primary)
+                await asyncio.to_thread(depose, primary)
                 elections.append(await _elected(mongodb, lost))
                 await asyncio.sleep(_CALM)
+                await asyncio.to_thread(bring_back, primary)
         return await _judged(stage, workers, elections)
 
 
