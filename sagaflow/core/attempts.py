@@ -24,6 +24,9 @@ LATE_LIMIT: Final = 16
 POISON: Final = "poison"
 """The reason of a step whose budget of losses is used up."""
 
+INTERRUPTED: Final = "interrupted"
+"""The reason of an attempt that its worker, which stopped in good order, did not let come to its end."""
+
 _CLEAN: Final = frozenset({Fate.ABORTED, Fate.REFUSED})
 _AGAIN: Final = frozenset({Fate.RETRYABLE, Fate.TIMED_OUT})
 
@@ -108,6 +111,9 @@ def released(definition: SagaDefinition, state: SagaState, event: Released) -> S
     step = _current(state, event.step, event.direction, event.attempt)
     if step is None:
         return state
+    if event.begun:
+        track = replace(ended(step.track(event.direction), event.at), reason=INTERRUPTED)
+        return state.with_step(event.step, _cut_off(definition[event.step], step, event.direction, track, event.at))
     step = with_track(step, event.direction, opened(ended(step.track(event.direction), event.at), event.at))
     if event.direction is Direction.UNDO:
         step = replace(step, undoing=None)
@@ -250,18 +256,25 @@ def _lost(declared: StepDefinition, step: StepState, direction: Direction, at: f
     track = ended(step.track(direction), at)
     poisoned = track.losses + 1 >= LOSS_BUDGET
     track = replace(track, losses=track.losses + 1, reason=POISON if poisoned else "lost")
+    return _cut_off(declared, step, direction, track, at, again=not poisoned)
+
+
+def _cut_off(
+    declared: StepDefinition, step: StepState, direction: Direction, track: Track, at: float, *, again: bool = True
+) -> StepState:
+    """An attempt came to no end, and may have had its effect: there is another one, or the step is over."""
     match direction:
-        case Direction.PROBE if poisoned:
-            return _unresolved(replace(step, probe=track))
-        case Direction.PROBE:
+        case Direction.PROBE if again:
             return replace(step, probe=opened(track, at))
+        case Direction.PROBE:
+            return _unresolved(replace(step, probe=track))
         case Direction.UNDO:
-            status = StepStatus.COMPENSATION_FAILED if poisoned else StepStatus.COMPENSATING
-            return replace(step, status=status, undo=track if poisoned else opened(track, at), undoing=None)
+            status = StepStatus.COMPENSATING if again else StepStatus.COMPENSATION_FAILED
+            return replace(step, status=status, undo=opened(track, at) if again else track, undoing=None)
         case _:
             unclean = step.unclean or declared.kind is not StepKind.CHILD
             step = replace(step, forward=track, unclean=unclean)
-            return over(declared, step, at) if poisoned else _again(declared, step, at, ask=True)
+            return _again(declared, step, at, ask=True) if again else over(declared, step, at)
 
 
 def _again(declared: StepDefinition, step: StepState, at: float, *, ask: bool) -> StepState:

@@ -137,12 +137,17 @@ class Probed(Struct, frozen=True, tag=True):
 
 
 class Released(Struct, frozen=True, tag=True):
-    """A claim was given back before its handler began: that is no attempt."""
+    """A claim was given back by its worker, which stops: that counts neither as an attempt nor as a loss.
+
+    Attributes:
+        begun: its handler had begun, and was cut off: it may have had its effect, or not.
+    """
 
     step: str
     direction: Direction
     attempt: int
     at: float
+    begun: bool = False
 
 
 class WorkerLost(Struct, frozen=True, tag=True):

@@ -266,10 +266,10 @@ class Worker:
             fields = {"saga_id": mailbox.saga_id, "step": step, "attempt": number}
             logger.error("saga %s: step %s could not be run", mailbox.saga_id, step, exc_info=error, extra=fields)
             event = self.runner.ended(running.state, step, direction, number, error, Fate.FINAL)
-        elif not running.began:
-            event = Released(step, direction, number, self.clock.now())
+        elif event is None and (not running.began or self._draining):
+            event = Released(step, direction, number, self.clock.now(), begun=running.began)
         if event is None:
-            # Cancelled in mid-step: only the record of this worker's end, or of its death, can say so.
+            # Cancelled in mid-step since this worker was judged dead: the record of its death says so.
             self.slots.give()
             self.retire(mailbox)
         else:

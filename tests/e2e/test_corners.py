@@ -16,6 +16,7 @@ from sagaflow import Engine, Retry, Saga, SagaHandle, SagaRecord, Settings, Step
 from sagaflow.adapters.json_codec import JsonCodec
 from sagaflow.adapters.memory_broker import MemoryBroker
 from sagaflow.adapters.memory_store import MemoryStore
+from sagaflow.core.attempts import INTERRUPTED
 from sagaflow.core.decide import fold, new_saga
 from sagaflow.core.events import Claimed
 from sagaflow.core.state import Direction
@@ -84,7 +85,7 @@ class Endless(Saga[int]):
         return self.attempt
 
 
-async def test_a_handler_that_outlasts_the_grace_period_is_cancelled_and_handed_over_at_once() -> None:
+async def test_a_handler_that_outlasts_the_grace_period_is_handed_over_at_once_and_that_is_no_loss() -> None:
     Endless.begun = asyncio.Event()
     store = MemoryStore()
     hasty = Settings(grace=timedelta(milliseconds=50))  # and a death would be judged after five seconds
@@ -93,6 +94,9 @@ async def test_a_handler_that_outlasts_the_grace_period_is_cancelled_and_handed_
     handle = await first.start(Endless, 1)
     await Endless.begun.wait()
     await first.close()
+    (stored,) = (await store.load([handle.id])).values()
+    track = stored.state.steps["wait"].forward
+    assert (track.claim, track.reason, track.losses) == (None, INTERRUPTED, 0)
     async with Engine([Endless], store=store, broker="memory://", settings=QUICK) as second:
         record = await second.handle(Endless, handle.id).result(timeout=timedelta(seconds=3))
     assert record.output(Endless.wait) == 2

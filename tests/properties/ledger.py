@@ -53,6 +53,7 @@ class End(Enum):
     SUCCEEDED = "succeeded"
     LOST = "lost"
     RELEASED = "released"
+    INTERRUPTED = "interrupted"
 
 
 AGAIN = {Fate.RETRYABLE, Fate.TIMED_OUT}
@@ -316,7 +317,7 @@ class Ledger:
         if event.attempt != len(attempts) or not step.running(event.direction):
             return isinstance(event, Succeeded) and self._late(step, event)
         if isinstance(event, Released):
-            attempts[-1].end = End.RELEASED
+            attempts[-1].end = End.INTERRUPTED if event.begun else End.RELEASED
         elif isinstance(event, Ended):
             attempts[-1].end = event.fate
             step.first_error.setdefault(event.direction, event.error)

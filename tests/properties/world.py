@@ -256,7 +256,7 @@ class World:
         if handler is None:
             return None
         if move.kind is Kind.RELEASE:
-            return Released(handler.step, handler.direction, handler.attempt, self.now)
+            return Released(handler.step, handler.direction, handler.attempt, self.now, begun=move.how % 2 == 1)
         if move.kind is Kind.END or (move.kind is Kind.ZOMBIE and move.how % 4 == 3):
             return self._failure(handler, move.how)
         return self._success(handler, move.how)

@@ -183,6 +183,7 @@ class Solitude:
                 yield Ended(name, direction, attempt, fate, "error", 0.0)
         if self._troubles.released:
             yield Released(name, direction, attempt, 0.0)
+            yield Released(name, direction, attempt, 0.0, begun=True)
 
 
 def symmetries(definition: SagaDefinition) -> list[tuple[int, ...]]:

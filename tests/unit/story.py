@@ -156,8 +156,8 @@ class Story:
     ) -> Self:
         return self.happens(Ended(step, direction, self.attempt(step, direction), fate, error, self.now, after))
 
-    def releases(self, step: str, direction: Direction = FORWARD) -> Self:
-        return self.happens(Released(step, direction, self.attempt(step, direction), self.now))
+    def releases(self, step: str, direction: Direction = FORWARD, *, begun: bool = False) -> Self:
+        return self.happens(Released(step, direction, self.attempt(step, direction), self.now, begun=begun))
 
     def loses(self, owner: str = "w1") -> Self:
         return self.happens(WorkerLost(owner, self.now))

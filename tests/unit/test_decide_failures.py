@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sagaflow.core.attempts import LOSS_BUDGET, POISON
+from sagaflow.core.attempts import INTERRUPTED, LOSS_BUDGET, POISON
 from sagaflow.core.events import Fate, WorkerLost
 from sagaflow.core.retry import Retry
 from sagaflow.core.state import Direction, SagaStatus, StepStatus
@@ -107,6 +107,14 @@ def test_a_step_that_kills_every_worker_is_poison() -> None:
     story.expect(reason=f"step 'a' has an unknown outcome ({POISON})")
 
 
+def test_a_step_that_outlasts_one_deployment_after_another_is_no_poison() -> None:
+    story = given(a_saga(a_step("a", retry=IMPATIENT)))
+    for _ in range(2 * LOSS_BUDGET):
+        story = story.claims("a").releases("a", begun=True).expect(opens="a", a=StepStatus.STARTED).expect_at(0, "a")
+        assert story.step("a").forward.reason == INTERRUPTED
+    story.fails("a").expect(SagaStatus.COMPENSATING, a=StepStatus.UNKNOWN, opens="undo a")
+
+
 def test_a_clean_end_after_a_loss_leaves_the_step_unknown() -> None:
     given(chain("a")).loses_worker_of("a").fails("a").expect(a=StepStatus.UNKNOWN, opens="undo a")
 
@@ -126,6 +134,7 @@ def test_siblings_of_a_broken_step_are_awaited_and_those_not_begun_never_start()
     story.ends("left", Fate.RETRYABLE).expect(opens="undo left", left=StepStatus.UNKNOWN)
     story.loses().expect(opens="undo left", left=StepStatus.UNKNOWN)
     story.releases("left").expect(opens="undo top", left=StepStatus.PENDING)
+    story.releases("left", begun=True).expect(opens="undo left", left=StepStatus.UNKNOWN)
 
 
 def test_a_sibling_that_waits_for_another_attempt_ends_at_once() -> None:
@@ -163,6 +172,14 @@ def test_a_compensation_is_exhausted_after_the_attempts_of_its_policy() -> None:
 
 def test_a_compensation_whose_worker_is_lost_runs_again() -> None:
     story = undo_ready(IMPATIENT).loses_worker_of("a", UNDO).expect(opens="undo a", a=StepStatus.COMPENSATING)
+    story.undoes("a").expect(SagaStatus.COMPENSATED)
+
+
+def test_a_compensation_that_outlasts_one_deployment_after_another_runs_again() -> None:
+    story = undo_ready(IMPATIENT)
+    for _ in range(2 * LOSS_BUDGET):
+        story = story.claims("a", UNDO).releases("a", UNDO, begun=True)
+        story = story.expect(opens="undo a", a=StepStatus.COMPENSATING)
     story.undoes("a").expect(SagaStatus.COMPENSATED)
 
 

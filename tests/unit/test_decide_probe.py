@@ -141,7 +141,13 @@ def test_a_probe_whose_worker_is_lost_is_asked_again_until_it_is_poison() -> Non
 
 
 def test_a_probe_that_was_released_is_open_again() -> None:
-    lost().claims("a", PROBE).releases("a", PROBE).expect(opens="probe a", a=StepStatus.STARTED)
+    for begun in (False, True):
+        story = lost().claims("a", PROBE).releases("a", PROBE, begun=begun)
+        story.expect(opens="probe a", a=StepStatus.STARTED)
+
+
+def test_a_step_that_was_cut_off_is_probed_before_it_runs_again() -> None:
+    lost().probes("a", happened=False).claims("a").releases("a", begun=True).expect(opens="probe a")
 
 
 def test_a_probe_that_runs_when_the_saga_turns_back_is_awaited() -> None:

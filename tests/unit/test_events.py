@@ -91,6 +91,7 @@ def test_only_a_probe_that_cannot_tell_yet_waits(happened: bool | None, after: f
         Succeeded("a", UNDO, 1, None, 1.5),
         Ended("a", FORWARD, 1, Fate.RETRYABLE, "e", 1.5, 2.5),
         Released("a", UNDO, 1, 1.5),
+        Released("a", FORWARD, 1, 1.5, begun=True),
         WorkerLost("w1", 1.5),
         Ticked(1.5),
         CompensationRequested("because", 1.5),
