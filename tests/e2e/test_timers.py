@@ -17,7 +17,7 @@ from .stacks import QUICK, Stack
 LATEST = timedelta(seconds=3)
 """Far less than what a lost timer would wait for; how late timers are is measured among the faults."""
 
-EARLIEST = -ms(5)  # the store's clock, against this machine's
+EARLIEST = -ms(100)  # the clock of the store, as a round trip to it tells, against that of this machine
 
 PARKING = replace(QUICK, in_place=ms(50))
 """Waits are spent in the store, not in a worker's memory."""
