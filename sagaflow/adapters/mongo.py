@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.errors import DuplicateKeyError
 
-from ..core.state import SagaState, SagaStatus
-from ..errors import ConfigurationError, InboxFull, PayloadError, PayloadTooLarge, StoreUnavailable
+from ..core.state import SagaStatus
+from ..errors import InboxFull, StoreUnavailable
 from ..ports import (
     INBOX_LIMIT,
     Due,
     Graph,
     Orphan,
-    Outcome,
     Page,
     Posted,
     Query,
@@ -26,7 +25,6 @@ from ..ports import (
     Summary,
     Ticket,
     Tombstone,
-    Transition,
 )
 from . import mongo_locks, mongo_retention
 from .mongo_calls import Calls, all_of, is_too_large, unbroken
@@ -35,17 +33,13 @@ from .mongo_documents import (
     DUE,
     LISTED,
     Document,
-    holds,
     is_at,
-    to_document,
     to_due,
     to_state,
     to_stored,
-    to_update,
 )
 from .mongo_filters import SAGA, accepting, listed, of_fingerprints
 from .mongo_heart import MongoHeart
-from .mongo_inspection import MongoInspection
 from .mongo_schema import (
     GRAPHS,
     LOCKS,
@@ -56,6 +50,7 @@ from .mongo_schema import (
     collection,
     create_indexes,
 )
+from .mongo_writing import MongoWriting
 from .store_rules import (
     accepted_by_status,
     check_graph,
@@ -64,7 +59,6 @@ from .store_rules import (
     check_place,
     cursor_after,
     encode_request,
-    log_unstorable,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +75,11 @@ _LARGEST = 16 * 2**20  # bytes of one document
 _POST_TRIES = 5
 
 
-class MongoStore(MongoInspection):
-    """A ``Store`` in MongoDB: one document a saga, each change of it one ``find_one_and_update``.
+class MongoStore(MongoWriting):
+    """A ``Store`` in MongoDB: one document a saga, each change of it atomic on the condition that nobody was quicker.
+
+    A change is one ``find_one_and_update``; changes of different sagas that come at the same moment are one
+    ``bulk_write``, of which each is still made, or not, by itself.
 
     Writes and reads are by majority, on the primary, whatever the client's own settings.
 
@@ -117,6 +114,7 @@ class MongoStore(MongoInspection):
         allow_standalone: bool = False,
         timeout: float = TIMEOUT,
     ) -> None:
+        super().__init__()
         self._heart_client = heart_client or client_within(client)
         self._client = client
         self._owned: Clients | None = None
@@ -174,51 +172,9 @@ class MongoStore(MongoInspection):
             await asyncio.to_thread(self._owned.heart_client.close)
 
     @unbroken
-    async def insert(self, state: SagaState, wake_at: float | None) -> bool:
-        document = to_document(state, wake_at)
-        try:
-            async with self._answering("insert a saga"):
-                await self._sagas.insert_one(document)
-        except DuplicateKeyError:
-            return False
-        except StoreUnavailable as error:
-            if is_too_large(error.__cause__):
-                raise PayloadTooLarge(f"The saga {state.id!r}", state.payload_size, _LARGEST) from error
-            raise
-        return True
-
-    @unbroken
     async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
         documents = await self._by_id(saga_ids, None)
         return {document["_id"]: to_stored(document) for document in documents}
-
-    async def commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
-        try:
-            return await self._commit_all(transitions)
-        except StoreUnavailable:
-            return [Outcome.UNSURE] * len(transitions)
-
-    @unbroken
-    async def _commit_all(self, transitions: Sequence[Transition]) -> list[Outcome]:
-        if len(transitions) == 1:
-            return [await self._commit(transitions[0])]  # spares the task that gather would make
-        return await asyncio.gather(*map(self._commit, transitions))
-
-    async def _commit(self, transition: Transition) -> Outcome:
-        try:
-            update = to_update(transition)
-        except (PayloadError, ConfigurationError) as error:
-            log_unstorable(transition.before.id, error)
-            return Outcome.CONFLICT
-        try:
-            async with self._answering("commit"):
-                found = await self._sagas.find_one_and_update(holds(transition), update, projection={"_id": 1})
-        except (StoreUnavailable, ConfigurationError) as error:
-            if not is_too_large(error.__cause__):
-                return Outcome.UNSURE
-            log_unstorable(transition.before.id, error)
-            return Outcome.CONFLICT
-        return Outcome.CONFLICT if found is None else Outcome.COMMITTED
 
     @unbroken
     async def post(self, saga_id: str, signal: Signal) -> Posted:

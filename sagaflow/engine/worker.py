@@ -28,6 +28,7 @@ from .hints import Hints
 from .isolation import Isolation
 from .liveness import Liveness
 from .mailbox import Attempt, Mailbox
+from .reading import Reader
 from .runner import Pulse, Result, Runner
 from .settings import Settings
 from .slots import Slots
@@ -85,6 +86,7 @@ class Worker:
         self.isolation: Isolation = Isolation(self._look_again)
         self.throttle: Throttle = Throttle(logger)
         self._committer = Committer(store)
+        self._reader = Reader(store)
         self._liveness = liveness
         self._mailboxes: dict[str, Mailbox] = {}
         self._attempts: dict[tuple[str, Attempt], asyncio.Task[None]] = {}
@@ -187,7 +189,7 @@ class Worker:
         return binding.record(state, family) if binding else SagaRecord(state, self.codec, None, family)
 
     async def load(self, saga_id: str) -> Stored | None:
-        stored = (await self.store.load([saga_id])).get(saga_id)
+        stored = await self._reader.load(saga_id)
         self._calm = 0.0
         return stored
 

@@ -211,6 +211,38 @@ class SagasContract:
             state = mine if first is Outcome.COMMITTED else theirs
         assert (await store.load([state.id]))[state.id].state == state
 
+    async def test_of_two_racing_batches_each_saga_has_exactly_one_winner(
+        self, store: Store, other_store: Store
+    ) -> None:
+        states = [new_saga() for _ in range(20)]
+        for state in states:
+            await store.insert(state, None)
+        for _ in range(10):
+            mine, theirs = ([changed(state, reason=who) for state in states] for who in ("mine", "theirs"))
+            first, second = await asyncio.gather(
+                store.commit([change(*pair) for pair in zip(states, mine, strict=True)]),
+                other_store.commit([change(*pair) for pair in reversed([*zip(states, theirs, strict=True)])]),
+            )
+            outcomes = [*zip(first, reversed(second), strict=True)]
+            assert all({*both} == {Outcome.COMMITTED, Outcome.CONFLICT} for both in outcomes)
+            states = [
+                my if won is Outcome.COMMITTED else their
+                for my, their, (won, _) in zip(mine, theirs, outcomes, strict=True)
+            ]
+        stored = await store.load([state.id for state in states])
+        assert [stored[state.id].state for state in states] == states
+
+    async def test_of_sagas_that_are_inserted_at_once_each_id_is_taken_once(
+        self, store: Store, other_store: Store
+    ) -> None:
+        states = [new_saga(context=str(number)) for number in range(20)]
+        taken = await asyncio.gather(
+            *(here.insert(state, None) for state in states for here in (store, other_store, store))
+        )
+        assert [sum(taken[place : place + 3]) for place in range(0, len(taken), 3)] == [1] * 20
+        stored = await other_store.load([state.id for state in states])
+        assert [stored[state.id].state for state in states] == states
+
     async def test_a_commit_on_an_old_revision_changes_nothing(self, store: Store) -> None:
         state = new_saga()
         newer = changed(state, reason="first")
