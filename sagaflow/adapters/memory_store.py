@@ -148,17 +148,17 @@ class MemoryStore:
             first = heapq.nsmallest(limit, found)
             return [Due(saga_id, at, self._sagas[saga_id].dispatches) for at, saga_id in first]
 
-    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
         await _others_first()
         with self._lock:
-            return [self._defer(found, at) for found, at in zip(due, until, strict=True)]
+            return [self._defer(found, at, counts) for found, at in zip(due, until, strict=True)]
 
-    def _defer(self, found: Due, until: float) -> bool:
+    def _defer(self, found: Due, until: float, counts: bool) -> bool:
         kept = self._sagas.get(found.saga_id)
         if kept is None or (kept.due_at, kept.dispatches) != (found.wake_at, found.dispatches):
             return False
         kept.wake_at = until
-        kept.dispatches += 1
+        kept.dispatches += counts
         for waiting in kept.inbox:
             waiting.due_at = until
         self._index(kept, kept.state.owners)

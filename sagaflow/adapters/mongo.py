@@ -242,15 +242,15 @@ class MongoStore(MongoWriting):
         return sorted(due, key=lambda one: (one.wake_at, one.saga_id))[:limit]
 
     @unbroken
-    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
         check_ids(found.saga_id for found in due)
         async with self._answering("defer sagas"):
-            return await all_of(*(self._defer(found, at) for found, at in zip(due, until, strict=True)))
+            return await all_of(*(self._defer(found, at, counts) for found, at in zip(due, until, strict=True)))
 
-    async def _defer(self, due: Due, until: float) -> bool:
+    async def _defer(self, due: Due, until: float, counts: bool) -> bool:
         found = await self._sagas.find_one_and_update(
             is_at(due),
-            {"$set": {"wake_at": until, "inbox.$[].at": until}, "$inc": {"dispatches": 1}},
+            {"$set": {"wake_at": until, "inbox.$[].at": until}, "$inc": {"dispatches": int(counts)}},
             projection={"_id": 1},
         )
         return found is not None

@@ -178,12 +178,12 @@ class SQLiteStore:
         )
         return [Due(*row) for row in rows]
 
-    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
         check_ids(found.saga_id for found in due)
 
         def work(connection: sqlite3.Connection) -> list[bool]:
             with transaction(connection, "IMMEDIATE"):
-                return [defer(connection, found, at) for found, at in zip(due, until, strict=True)]
+                return [defer(connection, found, at, counts) for found, at in zip(due, until, strict=True)]
 
         return await self._run(work)
 

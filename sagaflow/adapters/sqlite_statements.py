@@ -106,11 +106,11 @@ def post(connection: sqlite3.Connection, saga_id: str, signal: Signal, body: str
     return Posted(accepted=True, status=status)
 
 
-def defer(connection: sqlite3.Connection, found: Due, until: float) -> bool:
+def defer(connection: sqlite3.Connection, found: Due, until: float, counts: bool) -> bool:
     """Whether the saga was as it was found, and is put off now."""
     deferred = connection.execute(
-        "UPDATE sagas SET due_at = ?, dispatches = dispatches + 1 WHERE id = ? AND due_at = ? AND dispatches = ?",
-        (until, found.saga_id, found.wake_at, found.dispatches),
+        "UPDATE sagas SET due_at = ?, dispatches = dispatches + ? WHERE id = ? AND due_at = ? AND dispatches = ?",
+        (until, counts, found.saga_id, found.wake_at, found.dispatches),
     )
     if deferred.rowcount == 0:
         return False

@@ -68,11 +68,6 @@ class Bindings:
         """The graphs that this engine can bring on, as far as it knows by now."""
         return tuple(self._known)
 
-    @property
-    def are_whole(self) -> bool:
-        """Whether this engine can do all that there is in these graphs."""
-        return not any(binding.lacking for binding in self._known.values())
-
     def known(self, state: SagaState) -> Binding | None:
         """The binding of a saga, if its graph has been seen."""
         return self._known.get(state.fingerprint)

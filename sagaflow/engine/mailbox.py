@@ -30,6 +30,7 @@ from .change_log import log_change
 from .failures import describe
 from .families import load_family
 from .isolation import holds_suspect, is_suspect
+from .recognising import recognised
 from .retention import with_retention
 from .values import decide_step
 
@@ -157,7 +158,8 @@ class Mailbox:
         now = worker.clock.now()
         changed = stored.state
         for event in (*(signal.request for signal in stored.inbox), *events, Ticked(now)):
-            changed = decide(binding.definition, changed, self._within_limits(changed, event))
+            seen = self._within_limits(changed, recognised(binding, changed, event))
+            changed = decide(binding.definition, changed, seen)
         changed = await self._decide(binding, changed, now)
         claims = self._claims(binding, changed, now)
         for claim in claims:

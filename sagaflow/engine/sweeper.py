@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 
 from ..core.work import next_tick, open_work
@@ -12,6 +12,7 @@ from ..errors import StoreUnavailable
 from ..ports import Due, Lane, Store, Stored
 from ..tasks import is_cancelled
 from ..throttle import Throttle
+from .binding import Binding
 from .hints import next_look
 from .reading import load_readable
 from .settings import Settings
@@ -22,8 +23,29 @@ logger: logging.Logger = logging.getLogger("sagaflow.sweeper")
 _LIMIT = 200  # sagas a sweep
 _FEW = 20  # ... while more are due than there are slots for: each of them is written to, and not for its own good
 _LONGEST = 300.0  # seconds between two dispatches of a saga that nobody takes up
+_LONGEST_HERE = 30.0  # ... if this worker could
 _LEAVE = 10.0  # seconds without a look at a saga that this worker cannot bring on, and nobody else has
 _SETTLE_EVERY = 10  # sweeps between two looks for claims of our own that we know nothing of, and to forget
+
+
+@dataclass(frozen=True, slots=True)
+class _Find:
+    """A saga that is due.
+
+    Attributes:
+        until: when it is due again, unless something comes of this.
+        lanes: whose workers are told of it.
+        looks: whether this worker looks at it.
+        wants: whether it needs a slot of this worker.
+        waits: ... of which there are none.
+    """
+
+    due: Due
+    until: float
+    lanes: frozenset[Lane] = frozenset()
+    looks: bool = False
+    wants: bool = False
+    waits: bool = False
 
 
 class Sweeper:
@@ -62,72 +84,68 @@ class Sweeper:
             if orphan.owner != self._worker.owner:
                 self._worker.lost(orphan.saga_id, orphan.owner)
         now = self._worker.clock.now()
-        self._left = {due: until for due, until in self._left.items() if until > now}
-        found = await self._store.due(now, self._limit + len(self._left), self._worker.bindings.fingerprints)
-        found = await self._leave([due for due in found if due not in self._left], now)
-        if not found:
+        finds = await self._look(now)
+        if not finds:
             return 0
-        pauses = [self._pause(due) for due in found]
-        claimed = await self._store.defer(found, [now + pause for pause in pauses])
-        ours = {due.saga_id: (due, pause) for due, pause, won in zip(found, pauses, claimed, strict=True) if won}
-        readable = await load_readable(self._store, list(ours))
-        await self._hasten(readable, ours, now)
-        free = self._worker.slots.free
-        waiting: list[Due] = []
-        for stored in readable:
-            due, pause = ours[stored.state.id]
-            wants = await self._dispatch(stored, now, has_slot=free > 0, is_first=not due.dispatches)
-            if wants and not free:
-                waiting.append(Due(due.saga_id, now + pause, due.dispatches + 1))
-            free = max(0, free - wants)
-        if waiting:
-            # That there are too few slots is no sign that nobody takes it up, for which pauses grow.
-            await self._store.defer(waiting, [now + self._next_turn() for _ in waiting])
-        brought_on = len(found) - len(waiting)
-        self._limit = max(_FEW, brought_on) if waiting else _LIMIT
-        return brought_on
+        # What is put off is this worker's to dispatch: nobody else was quicker, and nothing has changed since.
+        waiting = [find for find in finds if find.waits]
+        others = [find for find in finds if not find.waits]
+        for some, counts in (others, True), (waiting, False):
+            won = await self._store.defer([one.due for one in some], [one.until for one in some], counts=counts)
+            for find, is_ours in zip(some, won, strict=True):
+                if is_ours:
+                    await self._dispatch(find)
+        self._limit = max(_FEW, len(others)) if waiting else _LIMIT
+        return len(others)
 
-    async def _leave(self, found: list[Due], now: float) -> list[Due]:
-        """Those that this worker can bring on. The others it does not put off: who can do them finds them at once."""
+    async def _look(self, now: float) -> list[_Find]:
+        """What is due, and until when it is put off, in case that what is done for it now comes to nothing."""
         bindings = self._worker.bindings
-        if not found or bindings.are_whole:
-            return found
-        beyond: set[str] = set()
-        for stored in await load_readable(self._store, [due.saga_id for due in found]):
-            binding = bindings.known(stored.state)
-            if binding is not None and not stored.inbox and not binding.can_bring_on(stored.state, now):
-                beyond.add(stored.state.id)
-        self._left |= {due: now + _LEAVE for due in found if due.saga_id in beyond}
-        return [due for due in found if due.saga_id not in beyond]
+        self._left = {due: until for due, until in self._left.items() if until > now}
+        found = await self._store.due(now, self._limit + len(self._left), bindings.fingerprints)
+        found = [due for due in found if due not in self._left]
+        readable = {
+            stored.state.id: stored for stored in await load_readable(self._store, [due.saga_id for due in found])
+        }
+        free = self._worker.slots.free
+        finds: list[_Find] = []
+        for due in found:
+            stored = readable.get(due.saga_id)
+            binding = await bindings.find(stored.state) if stored is not None else None
+            if stored is None or binding is None:
+                finds.append(_Find(due, until=now + self._pause(due)))
+            elif not stored.inbox and not binding.can_bring_on(stored.state, now):
+                self._left[due] = now + _LEAVE  # who can do it finds it at once
+            else:
+                finds.append(self._find(due, stored, binding, now, is_full=not free))
+                free = max(0, free - finds[-1].wants)
+        return finds
 
-    async def _hasten(self, readable: list[Stored], ours: Mapping[str, tuple[Due, float]], now: float) -> None:
-        """Whatever comes due before a pause is over, a deadline above all, does not wait for its end."""
-        sooner: dict[str, tuple[Due, float]] = {}
-        for stored in readable:
-            binding = await self._worker.bindings.find(stored.state)
-            due, pause = ours[stored.state.id]
-            if binding is not None and (at := next_look(binding.definition, stored.state, now, pause)) < now + pause:
-                sooner[due.saga_id] = (Due(due.saga_id, now + pause, due.dispatches + 1), at)
-        if sooner:
-            await self._store.defer([due for due, _ in sooner.values()], [at for _, at in sooner.values()])
-
-    async def _dispatch(self, stored: Stored, now: float, *, has_slot: bool, is_first: bool) -> bool:
-        """Work on it here, or tell others of it; whether it needs one of the slots here."""
-        worker = self._worker
-        binding = await worker.bindings.find(stored.state)
-        if binding is None:
-            return False
-        lanes = {Lane(work.queue, work.side) for work in open_work(binding.definition, stored.state) if work.due <= now}
-        here = lanes & worker.lanes
+    def _find(self, due: Due, stored: Stored, binding: Binding, now: float, *, is_full: bool) -> _Find:
+        works = open_work(binding.definition, stored.state)
+        lanes = {Lane(work.queue, work.side) for work in works if work.due <= now}
+        here = lanes & self._worker.lanes
         tick = next_tick(stored.state)
         has_news = bool(stored.inbox) or (tick is not None and tick <= now)
-        looks = not lanes or has_news or (bool(here) and has_slot)
-        if looks:
-            worker.look(stored.state.id)
-        if looks or not is_first:
+        wants = bool(here) and not has_news
+        waits = wants and is_full
+        if waits:
+            until = now + self._next_turn()
+        else:
+            # Others may take the slot that is free now: that is no sign that nobody takes it up, for which pauses grow.
+            pause = min(self._pause(due), _LONGEST_HERE) if here else self._pause(due)
+            # Whatever comes due before a pause is over, a deadline above all, does not wait for its end.
+            until = min(now + pause, next_look(binding.definition, stored.state, now, pause))
+        looks = not lanes or has_news or (bool(here) and not is_full)
+        if looks or due.dispatches:
             lanes -= here  # one hint is enough for what waits for a slot
-        await worker.hints.send(stored.state.id, lanes)
-        return bool(here) and not has_news
+        return _Find(due, until, frozenset(lanes), looks=looks, wants=wants, waits=waits)
+
+    async def _dispatch(self, find: _Find) -> None:
+        """Work on it here, or tell others of it."""
+        if find.looks:
+            self._worker.look(find.due.saga_id)
+        await self._worker.hints.send(find.due.saga_id, find.lanes)
 
     async def _expire(self) -> None:
         """Forget what has been kept for long enough."""

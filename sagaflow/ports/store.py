@@ -234,10 +234,11 @@ class Store(Inspection, Protocol):
         """
         ...
 
-    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
+    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
         """Claim found sagas for one dispatch: put each off, if nobody else did and nothing has changed since.
 
-        Sets when ``due`` finds it again (inbox included) and counts one dispatch more; the revision stays.
+        Sets when ``due`` finds it again (inbox included) and, if it ``counts``, counts one dispatch more; the revision
+        stays.
         """
         ...
 

@@ -82,6 +82,12 @@ class SweepingContract:
         assert await store.due(ENDLESS, 10) == [Due("a", 40.0, 2)]
         assert (await store.load(["a"]))["a"].state == state
 
+    async def test_what_is_put_off_for_no_fault_of_its_own_counts_no_dispatch(self, store: Store) -> None:
+        await store.insert(new_saga("a"), 10.0)
+        assert await store.defer([Due("a", 10.0)], [20.0], counts=False) == [True]
+        assert await store.defer([Due("a", 10.0)], [30.0], counts=False) == [False]
+        assert await store.due(20.0, 10) == [Due("a", 20.0, 0)]
+
     async def test_a_deferred_saga_is_not_found_by_its_requests_either(self, store: Store) -> None:
         await store.insert(new_saga("a"), None)
         for token in ("one", "two"):

@@ -301,19 +301,19 @@ class StoresAgree(RuleBasedStateMachine):
         in_order = sorted((at, saga_id) for at, saga_id in times if at is not None)
         return [Due(saga_id, at, self.sagas[saga_id].dispatches) for at, saga_id in in_order]
 
-    @rule(is_late=st.booleans(), left_out=st.sets(st.integers(0, 2), max_size=1), until=times)
-    def defer(self, is_late: bool, left_out: set[int], until: float) -> None:
+    @rule(is_late=st.booleans(), left_out=st.sets(st.integers(0, 2), max_size=1), until=times, counts=st.booleans())
+    def defer(self, is_late: bool, left_out: set[int], until: float, counts: bool) -> None:
         if not is_late:
             self.sweep()
         selected = [one for number, one in enumerate(self.found) if number not in left_out]
         expected = [self.stands(one) for one in selected]
         for name, store in self.stores.items():
             own = [self.found_by[name][one.saga_id] for one in selected]
-            assert self.run(store.defer(own, [until] * len(own))) == expected, name
+            assert self.run(store.defer(own, [until] * len(own), counts=counts)) == expected, name
         for one, is_deferred in zip(selected, expected, strict=True):
             if is_deferred:
                 kept = self.sagas[one.saga_id]
-                kept.wake_at, kept.dispatches = until, kept.dispatches + 1
+                kept.wake_at, kept.dispatches = until, kept.dispatches + counts
                 kept.inbox = [(signal, until) for signal, _ in kept.inbox]
         if not is_late:
             self.sweep()  # ... whose find is late for whatever comes next

@@ -94,8 +94,8 @@ class RemoteStore:
     async def due(self, now: float, limit: int, fingerprints: Sequence[str] | None = None) -> list[Due]:
         return await self._call("due", partial(self._documents.due, now, limit, fingerprints))
 
-    async def defer(self, due: Sequence[Due], until: Sequence[float]) -> list[bool]:
-        return await self._call("defer", partial(self._documents.defer, due, until))
+    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
+        return await self._call("defer", partial(self._documents.defer, due, until, counts=counts))
 
     async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
         found = await self._call("orphans", partial(self._documents.orphans, limit, fingerprints))

@@ -38,7 +38,8 @@ def _digest(hash_seed: str) -> str:
     ).stdout
 
 
+@pytest.mark.timeout(600)  # one of them shows only once in a thousand runs
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_fault_of_the_engine_is_found(name: str) -> None:
     with mutated(name):
-        assert any(simulate(seed).broken for seed in range(400)), f"{name} survived"
+        assert any(simulate(seed).broken for seed in range(2_000)), f"{name} survived"
