@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# Tests that do nothing but calculate run side by side. The others wait for times and servers, one after another.
+CALCULATING := tests/unit tests/properties tests/protocol tests/simulation
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check properties simulate faults bench format clean servers
 
@@ -15,7 +18,12 @@ demo: $(VENV)/.library  ## run examples/order_saga.py with the library alone: no
 	$(BIN)/python examples/order_saga.py
 
 test: $(VENV)/.development servers  ## run all tests and check the coverage (ARGS="-k name" for pytest)
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest --cov --cov-report= --numprocesses 2 $(CALCULATING)
+	$(BIN)/python -m pytest --cov --cov-report= --cov-append $(addprefix --ignore=,$(CALCULATING))
+else
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+endif
 	$(BIN)/python -m coverage report --include='sagaflow/core/*' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
 

@@ -122,7 +122,7 @@ class MongoStore(MongoWriting):
         self._prefix = check_prefix(prefix)
         self._allow_standalone = allow_standalone
         self._timeout = timeout
-        self.driver_calls: Calls = Calls(timeout)
+        self.driver_calls: Calls = Calls(timeout, client)
         self._sagas = collection(client, database, prefix + SAGAS)
         self._workers = collection(client, database, prefix + WORKERS)
         self._lines = collection(client, database, prefix + LOCKS)
@@ -348,7 +348,7 @@ class MongoStore(MongoWriting):
             return await mongo_retention.tombstone_of(self._sagas, saga_id)
 
     def heart(self) -> MongoHeart:
-        return MongoHeart(self._heart_client, self._database, self._prefix, self._timeout)
+        return MongoHeart(self._heart_client, self._database, self._prefix, self._timeout, self.driver_calls.primary)
 
     async def _by_id(self, saga_ids: Sequence[str], projection: Document | None) -> list[Document]:
         check_ids(saga_ids)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -17,6 +17,10 @@ from pymongo.write_concern import WriteConcern
 
 from ..errors import ConfigurationError, StoreUnavailable
 from .mongo_documents import Document
+from .mongo_primary import Primary
+
+if TYPE_CHECKING:
+    from .mongo_clients import AsyncClient
 
 T = TypeVar("T")
 
@@ -44,9 +48,10 @@ class Calls:
     client taken for ever: ``asyncio.wait_for`` gives up waiting for a condition that has yet to take its lock again.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, client: AsyncClient) -> None:
         """``seconds``: the driver's own bound of a call."""
         self._seconds = seconds + _GRACE
+        self.primary: Primary = Primary(client)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def answer(self, call: Coroutine[Any, Any, T]) -> T:
@@ -98,8 +103,8 @@ async def all_of(*calls: Awaitable[T]) -> list[T]:
 
 
 @asynccontextmanager
-async def answering(what: str, seconds: float) -> AsyncGenerator[None, None]:
-    """Within, MongoDB has that many seconds; ``what`` completes "MongoDB could not ...".
+async def answering(what: str, seconds: float, primary: Primary) -> AsyncGenerator[None, None]:
+    """Within, MongoDB has that many seconds, and a primary; ``what`` completes "MongoDB could not ...".
 
     Raises:
         StoreUnavailable: it does not answer, or not in time, or refuses.
@@ -110,6 +115,7 @@ async def answering(what: str, seconds: float) -> AsyncGenerator[None, None]:
     try:
         # The driver's own bound is passed on to the server, and tries again while there is time.
         with pymongo.timeout(seconds):
+            await primary.found(seconds)
             yield
     except (PyMongoError, BSONError) as error:
         raise _translated(what, error) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,11 +12,15 @@ from pymongo.errors import DuplicateKeyError
 
 from ..ports import Beat
 from .mongo_calls import PLAIN, answering_now
+from .mongo_primary import Primary
 from .mongo_schema import SAGAS, WORKERS, blocking_collection
 from .store_rules import DAY
 
 # Seconds that one method may take; a worker that cannot beat for long is judged dead.
 _TIMEOUT: Final = 4.0
+
+# How much of that it may wait for a primary: the rest is for the call.
+_WAITING: Final = 0.75
 
 # How many dead workers are looked at, at a first beat, to be forgotten.
 _FORGET_AT_ONCE: Final = 100
@@ -27,8 +32,10 @@ class MongoHeart:
     The dead are forgotten after a day, if no saga holds a claim of theirs any more.
     """
 
-    def __init__(self, client: MongoClient[Any], database: str, prefix: str, timeout: float) -> None:
+    def __init__(self, client: MongoClient[Any], database: str, prefix: str, timeout: float, primary: Primary) -> None:
+        """``primary``: what the store's own client knows, so that two clients need not look for the same."""
         self._timeout = min(timeout, _TIMEOUT)
+        self._primary = primary
         self._admin = client.get_database("admin")
         self._workers = blocking_collection(client, database, prefix + WORKERS)
         self._sagas = blocking_collection(client, database, prefix + SAGAS)
@@ -36,7 +43,7 @@ class MongoHeart:
 
     def beat(self, worker: str) -> Beat:
         is_first = worker not in self._registered
-        with answering_now("take a heartbeat", self._timeout):
+        with self._answering("take a heartbeat"):
             try:
                 # Only the first beat creates the record: a later one would resurrect a worker that was forgotten.
                 record = self._workers.find_one_and_update(
@@ -56,7 +63,7 @@ class MongoHeart:
         return Beat(record is not None, now.timestamp(), seen)
 
     def declare_dead(self, worker: str, beats: int) -> bool:
-        with answering_now("record a death", self._timeout):
+        with self._answering("record a death"):
             killed = self._workers.find_one_and_update(
                 {"_id": worker, "state": "live", "beats": beats},
                 {"$set": {"state": "dead"}, "$currentDate": {"dead_at": True}},
@@ -66,7 +73,7 @@ class MongoHeart:
 
     def leave(self, worker: str) -> None:
         # A second key says that the worker is dead already.
-        with answering_now("record a worker's end", self._timeout), suppress(DuplicateKeyError):
+        with self._answering("record a worker's end"), suppress(DuplicateKeyError):
             self._workers.update_one(
                 {"_id": worker, "state": "live"},
                 {"$set": {"state": "dead"}, "$setOnInsert": {"beats": 0}, "$currentDate": {"dead_at": True}},
@@ -75,6 +82,12 @@ class MongoHeart:
 
     def close(self) -> None:
         """The client belongs to the store, or to whoever gave it."""
+
+    @contextmanager
+    def _answering(self, what: str) -> Generator[None, None, None]:
+        with answering_now(what, self._timeout):
+            self._primary.found_beside(self._timeout * _WAITING)
+            yield
 
     def _now(self) -> datetime:
         now: datetime = self._admin.command("hello", codec_options=PLAIN)["localTime"]

@@ -74,7 +74,7 @@ class MongoInspection:
         return [document["_id"] for document in documents]
 
     def _answering(self, what: str) -> AbstractAsyncContextManager[None]:
-        return answering(what, self._timeout)
+        return answering(what, self._timeout, self.driver_calls.primary)
 
 
 def _inspected(document: Document) -> Inspected:

@@ -142,7 +142,9 @@ def seal(before: SagaState, changed: SagaState, at: float) -> SagaState:
 def decide(definition: SagaDefinition, state: SagaState, event: Event) -> SagaState:
     """The state after ``event``, its revision untouched; ``state`` itself if the event changes nothing."""
     changed = _happened(unfold(definition, state), state, event)
-    return state if changed is state else _settle(definition, changed, event.at)
+    if changed is state or isinstance(event, Claimed):  # what is taken up opens nothing, and closes nothing
+        return changed
+    return _settle(definition, changed, event.at)
 
 
 def _happened(definition: SagaDefinition, state: SagaState, event: Event) -> SagaState:  # noqa: C901, PLR0912

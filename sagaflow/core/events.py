@@ -135,6 +135,11 @@ class Probed(Struct, frozen=True, tag=True):
                 f"Probed({self.step!r}, after={self.after}): only what cannot be told yet waits, and not negatively"
             )
 
+    @property
+    def direction(self) -> Direction:
+        """That of every probe."""
+        return Direction.PROBE
+
 
 class Released(Struct, frozen=True, tag=True):
     """A claim was given back by its worker, which stops: that counts neither as an attempt nor as a loss.

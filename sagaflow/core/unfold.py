@@ -7,7 +7,6 @@ elements are steps, done, retried and undone as all others are.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -74,14 +73,17 @@ class Places:
     def __init__(
         self, definition: SagaDefinition, steps: Mapping[str, StepState], is_busy: Callable[[StepState], bool]
     ) -> None:
-        bounded = definition.bounded
-        self._taken = Counter(one.element[0] for one in bounded if one.element and is_busy(steps[one.name]))
+        self._taken: dict[str, int] = {}
+        for one in definition.bounded:
+            if one.element is not None and is_busy(steps[one.name]):
+                self._taken[one.element[0]] = self._taken.get(one.element[0], 0) + 1
 
     def take(self, declared: StepDefinition) -> bool:
         """Whether this step may be begun now; if so, its place is taken."""
         if declared.element is None or declared.at_once is None:
             return True
-        if self._taken[declared.element[0]] >= declared.at_once:
+        taken = self._taken.get(declared.element[0], 0)
+        if taken >= declared.at_once:
             return False
-        self._taken[declared.element[0]] += 1
+        self._taken[declared.element[0]] = taken + 1
         return True

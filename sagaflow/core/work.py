@@ -125,19 +125,36 @@ def _lock_duty(state: SagaState, key: str) -> DutyKind | None:
 # ---------------------------------------------------------------------------------------- times
 
 
+class Agenda(Struct, frozen=True):
+    """All that one state asks for.
+
+    Attributes:
+        works: every attempt that is open.
+        duties: what the saga owes to other documents.
+        tick: the earliest moment at which time alone changes the saga; None if it never does.
+        due: the earliest moment at which something is to be done that nobody has claimed; None if never.
+    """
+
+    works: list[Work]
+    duties: list[Duty]
+    tick: float | None
+    due: float | None
+
+    @classmethod
+    def of(cls, definition: SagaDefinition, state: SagaState) -> Agenda:
+        """Read it off the state."""
+        works, owed, tick = open_work(definition, state), duties(definition, state), next_tick(state)
+        dues = [work.due for work in works]
+        if owed:
+            dues.append(state.updated_at)
+        if tick is not None:
+            dues.append(tick)
+        return cls(works, owed, tick, min(dues, default=None))
+
+
 def next_due(definition: SagaDefinition, state: SagaState) -> float | None:
     """The earliest moment at which something is to be done for this saga that nobody has claimed; None if never."""
-    return min(_dues(definition, state), default=None)
-
-
-def _dues(definition: SagaDefinition, state: SagaState) -> Iterator[float]:
-    if duties(definition, state):
-        yield state.updated_at
-    limit = next_tick(state)
-    if limit is not None:
-        yield limit
-    for work in open_work(definition, state):
-        yield work.due
+    return Agenda.of(definition, state).due
 
 
 def next_tick(state: SagaState) -> float | None:

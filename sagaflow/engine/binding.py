@@ -11,7 +11,7 @@ from ..core.definition import SagaDefinition, StepDefinition
 from ..core.state import Direction, Received, SagaState
 from ..core.unfold import unfold
 from ..core.versions import Revived
-from ..core.work import Duty, DutyKind, duties, next_tick, open_work
+from ..core.work import Agenda, Duty, DutyKind
 from ..errors import PayloadError, PayloadTooLarge
 from ..ports import Codec
 from ..record import Family, SagaRecord
@@ -77,23 +77,24 @@ class Binding:
         """Why this code cannot do, undo or probe a step; None if it can."""
         return self.lacking.get((base_name(step), direction)) if self.lacking else None
 
-    def owed(self, state: SagaState) -> list[Duty]:
+    def owed(self, state: SagaState, agenda: Agenda) -> list[Duty]:
         """What the saga owes to other documents and this code can do."""
-        found = duties(self.definition, state)
         if not self.lacking:
-            return found
-        return [duty for duty in found if (duty.subject, _needed_for(duty, state)) not in self.lacking]
+            return agenda.duties
+        return [duty for duty in agenda.duties if (duty.subject, _needed_for(duty, state)) not in self.lacking]
 
     def can_bring_on(self, state: SagaState, now: float) -> bool:
         """Whether this code can do what is due, or some of it."""
-        tick = next_tick(state)
-        if not self.lacking or self.owed(state) or (tick is not None and tick <= now):
+        if not self.lacking:
+            return True
+        agenda = Agenda.of(self.definition, state)
+        if self.owed(state, agenda) or (agenda.tick is not None and agenda.tick <= now):
             return True
         plan = self.plan(state)
-        due = [work for work in open_work(self.definition, state) if work.due <= now]
+        due = [work for work in agenda.works if work.due <= now]
         if due:
             return any(self.why_not(plan[work.step], work.direction) is None for work in due)
-        return not duties(self.definition, state)
+        return not agenda.duties
 
     def handler(self, method: str) -> Saga[Any]:
         """A new instance that has this method."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..core.definition import SagaDefinition
 from ..core.state import SagaState
-from ..core.work import next_due, next_tick, open_work
+from ..core.work import Agenda
 from ..errors import BrokerUnavailable
 from ..ports import Broker, Delivery, Hint, Lane
 from ..throttle import Throttle
@@ -20,11 +20,10 @@ def next_look(definition: SagaDefinition, state: SagaState, now: float, patience
 
     What lies ahead has nobody to wait for it in memory, as long as no worker has taken the saga up.
     """
-    tick = next_tick(state)
-    dues = [work.due for work in open_work(definition, state)] + ([tick] if tick is not None else [])
+    agenda = Agenda.of(definition, state)
+    dues = [work.due for work in agenda.works] + ([agenda.tick] if agenda.tick is not None else [])
     coming = [due for due in dues if due > now]
-    due = next_due(definition, state)
-    if due is not None and due <= now:
+    if agenda.due is not None and agenda.due <= now:
         return min([now + patience, *coming])
     return min(coming, default=now + patience)
 

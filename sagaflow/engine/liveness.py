@@ -36,13 +36,19 @@ class Judge:
         self._seen: dict[str, tuple[int, float]] = {}
         self._last_look = float("-inf")
 
-    def look(self, others: Beat, at: float) -> list[tuple[str, int]]:
-        """The workers, each with its beat count, that have stood still for too long under unbroken watch."""
+    def look(self, others: Beat, at: float, answered_at: float) -> list[tuple[str, int]]:
+        """The workers, each with its beat count, that have stood still for too long under unbroken watch.
+
+        ``at`` is when the store was asked. What it took to answer, frozen perhaps, nobody has watched.
+        """
+        since = answered_at
         if at - self._last_look > self._longest_gap:
             self._seen.clear()  # nobody was watching: in a failover all beats stand still at once
+            if self._last_look > float("-inf"):
+                since += self._longest_gap  # the others may see a little later that the store is back
         self._last_look = at
         self._seen = {
-            worker: self._seen[worker] if self._seen.get(worker, (None,))[0] == beats else (beats, at)
+            worker: self._seen[worker] if self._seen.get(worker, (None,))[0] == beats else (beats, since)
             for worker, beats in others.others.items()
         }
         return [(worker, beats) for worker, (beats, since) in self._seen.items() if at - since >= self._death_after]
@@ -134,15 +140,19 @@ class Liveness:
             self._in_loop(self.ended.set_result, None)
 
     def _beat_until_halted(self, heart: Heart) -> Iterator[float]:
+        waited = 0.0
         while True:
-            yield self._settings.beat_every.total_seconds()
+            # In an outage a beat waits for the store; a pause after that would only keep work waiting when it is back.
+            yield max(0.0, self._settings.beat_every.total_seconds() - waited)
             if self._halted:
                 break
             self._watch_loop()
+            began, waited = self._clock.monotonic(), 0.0
             try:
                 self._beat(heart)
             except StoreUnavailable as error:
                 self._throttle.warning("beat", "the heartbeat does not reach the store: %s", error)
+                waited = self._clock.monotonic() - began
         try:
             heart.leave(self.incarnation)
         except StoreUnavailable as error:
@@ -152,7 +162,8 @@ class Liveness:
         incarnation = self.incarnation
         asked_at = self._clock.monotonic()
         beat = heart.beat(incarnation)
-        self._clock.observe(beat.now, asked_at, self._clock.monotonic())
+        answered_at = self._clock.monotonic()
+        self._clock.observe(beat.now, asked_at, answered_at)
         if not beat.alive:
             logger.error("worker %s was judged dead; its handlers are cancelled and it begins anew", incarnation)
             self._confirmed_at = float("-inf")
@@ -162,7 +173,7 @@ class Liveness:
             return
         self._confirmed_at = asked_at
         self._in_loop(self._confirmed.set)
-        for worker, beats in self._judge.look(beat, asked_at):
+        for worker, beats in self._judge.look(beat, asked_at, answered_at):
             if heart.declare_dead(worker, beats):
                 logger.warning("worker %s is dead: its beat stood still; its work is taken over", worker)
 

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ..core.decide import decide, seal
-from ..core.events import Claimed, Decided, Ended, Event, Fate, Probed, Succeeded, Ticked, Undecidable
+from ..core.events import Claimed, Ended, Event, Probed, Succeeded, Ticked
 from ..core.state import Direction, SagaState
-from ..core.work import Duty, Work, next_tick, open_work, unwanted
-from ..errors import PayloadTooLarge, StoreUnavailable
+from ..core.work import Agenda, Duty, Work, unwanted
+from ..errors import StoreUnavailable
 from ..ports import Delivery, Lane, Outcome, Stored, Transition
 from ..tasks import is_cancelled
 from .binding import Binding
 from .change_log import log_change
-from .failures import describe
 from .families import load_family
 from .isolation import holds_suspect, is_suspect
+from .limits import within_limits
 from .recognising import recognised
 from .retention import with_retention
 from .values import decide_step
@@ -55,6 +55,7 @@ class Mailbox:
         self.running = 0  # attempts of this saga that run in this process
         self.runs_cancellable = False  # ... and may be cancelled by what happens elsewhere
         self._stored: Stored | None = None
+        self._agenda: Agenda | None = None  # what that asks for, if it was looked at
         self._events: list[Event] = []
         self._deliveries: list[Delivery] = []
         self._slots = 0  # taken slots that came with an event or a delivery, for claims to use
@@ -75,7 +76,7 @@ class Mailbox:
         step, direction, number, _ = attempt
         return attempt in self._proposed or any(
             isinstance(event, Succeeded | Probed | Ended)
-            and (event.step, _direction_of(event), event.attempt) == (step, direction, number)
+            and (event.step, event.direction, event.attempt) == (step, direction, number)
             for event in self._events
         )
 
@@ -131,13 +132,18 @@ class Mailbox:
             logger.exception("saga %s cannot be worked on now", self.saga_id, extra={"saga_id": self.saga_id})
             for delivery in self._take_deliveries():
                 await delivery.ack()  # a sweeper comes back to it, with growing pauses
-        self._stored = None
+        self._forget()
         return False
+
+    def _forget(self) -> None:
+        """Others may have changed the saga: it is to be loaded again."""
+        self._stored = self._agenda = None
 
     async def _turn(self) -> bool:
         worker = self._worker
         if self._refresh:
-            self._refresh, self._stored = False, None
+            self._refresh = False
+            self._forget()
         stored = self._stored or await worker.load(self.saga_id)
         if stored is None:
             self._events.clear()
@@ -158,38 +164,40 @@ class Mailbox:
         now = worker.clock.now()
         changed = stored.state
         for event in (*(signal.request for signal in stored.inbox), *events, Ticked(now)):
-            seen = self._within_limits(changed, recognised(binding, changed, event))
+            seen = within_limits(worker, changed, recognised(binding, changed, event))
             changed = decide(binding.definition, changed, seen)
-        changed = await self._decide(binding, changed, now)
-        claims = self._claims(binding, changed, now)
+        before = self._agenda or Agenda.of(binding.definition, stored.state)
+        changed, agenda = await self._decide(binding, changed, now)
+        claims = self._claims(binding, changed, agenda, now)
         for claim in claims:
             changed = decide(binding.definition, changed, claim)
         if changed is stored.state and not stored.inbox:
             after = stored.state
         else:
             after = self._seal(stored.state, with_retention(changed, worker.settings), now)
-            outcome = await self._commit(binding, stored, after, claims, now)
+            agenda = Agenda.of(binding.definition, after)
+            outcome = await self._commit(stored, after, worker.wake_at(agenda, now), claims)
             if outcome is not Outcome.COMMITTED:
-                self._stored = None
+                self._forget()
                 # Somebody else was quicker, unless this very revision was refused before: then it cannot be stored.
                 is_lost_race = outcome is Outcome.CONFLICT and self._refused_at != stored.state.revision
                 self._refused_at = stored.state.revision
                 self._quiet = self._quiet and not is_lost_race
                 return is_lost_race
-            self._stored = Stored(after)
+            self._stored, self._agenda = Stored(after), agenda
             worker.watcher.notify(after)
             log_change(stored.state, after)
             self._begin(binding, after, claims)
             worker.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
-        lanes = self._hints(binding, stored.state, after, now, hinted=bool(hints))
+        lanes = self._hints(binding, before, after, agenda, now, hinted=bool(hints))
         taken_up = self._take_deliveries(hints)
         if lanes or taken_up:
             # The saga does not wait for the broker.
             _ = worker.spawn(worker.hints.announce(self.saga_id, lanes, taken_up), f"news of {self.saga_id}")
-        self._arm(binding, after, now)
-        self._do_duties(binding, after)
+        self._arm(agenda, now)
+        self._do_duties(binding, after, agenda)
         return True
 
     @staticmethod
@@ -198,7 +206,7 @@ class Mailbox:
         return seal(before, replace(before) if changed is before else changed, at)
 
     async def _commit(
-        self, binding: Binding, stored: Stored, after: SagaState, claims: Sequence[Claimed], now: float
+        self, stored: Stored, after: SagaState, wake_at: float | None, claims: Sequence[Claimed]
     ) -> Outcome:
         self._proposed.update(_attempt_of(after, claim) for claim in claims)
         # What was accepted must find the saga still accepting it.
@@ -207,7 +215,7 @@ class Mailbox:
             Transition(
                 before=stored.state,
                 after=after,
-                wake_at=self._worker.wake_at(binding.definition, after, now),
+                wake_at=wake_at,
                 consumed=tuple(signal.token for signal in stored.inbox),
                 inbox_size=len(stored.inbox) if accepts_less or after.status.is_terminal else None,
             )
@@ -215,14 +223,16 @@ class Mailbox:
 
     # ------------------------------------------------------------------ decisions
 
-    async def _decide(self, binding: Binding, state: SagaState, now: float) -> SagaState:
+    async def _decide(self, binding: Binding, state: SagaState, now: float) -> tuple[SagaState, Agenda]:
         """Ask user code about the steps that this worker could begin; each answer may open more."""
         worker = self._worker
         asked: set[str] = set()
-        while worker.is_accepting:
-            works = [work for work in self._open(binding, state, now) if not work.is_decided and work.step not in asked]
+        while True:
+            agenda = Agenda.of(binding.definition, state)
+            ours = self._open(binding, state, agenda, now) if worker.is_accepting else ()
+            works = [work for work in ours if not work.is_decided and work.step not in asked]
             if not works:
-                break
+                return state, agenda
             family = await load_family(worker.store, [state], worker.record)
             plan = binding.plan(state)
             for work in works:
@@ -236,24 +246,23 @@ class Mailbox:
                     limit=worker.settings.output_limit,
                     size=worker.settings.elements_limit,
                 )
-                state = decide(binding.definition, state, self._within_limits(state, answer))
-        return state
+                state = decide(binding.definition, state, within_limits(worker, state, answer))
 
-    def _open(self, binding: Binding, state: SagaState, now: float) -> Iterator[Work]:
+    def _open(self, binding: Binding, state: SagaState, agenda: Agenda, now: float) -> Iterator[Work]:
         """What is due and this worker may do."""
         plan = binding.plan(state)
-        for work in open_work(binding.definition, state):
+        for work in agenda.works:
             is_ours = work.due <= now and Lane(work.queue, work.side) in self._worker.lanes
             if is_ours and binding.why_not(plan[work.step], work.direction) is None:
                 yield work
 
     # ------------------------------------------------------------------ duties
 
-    def _do_duties(self, binding: Binding, state: SagaState) -> None:
+    def _do_duties(self, binding: Binding, state: SagaState, agenda: Agenda) -> None:
         """Do what the saga owes to other documents; what cannot be done now a sweeper comes back to."""
         if self._dutiful or not self._worker.is_accepting:
             return
-        owed = binding.owed(state)
+        owed = binding.owed(state, agenda)
         if owed:
             self._dutiful = True
             _ = self._worker.spawn(self._do_all(binding, state, owed), f"duties of {self.saga_id}")
@@ -276,13 +285,13 @@ class Mailbox:
 
     # ------------------------------------------------------------------ claims
 
-    def _claims(self, binding: Binding, state: SagaState, now: float) -> list[Claimed]:
+    def _claims(self, binding: Binding, state: SagaState, agenda: Agenda, now: float) -> list[Claimed]:
         """What this worker can run now, and has slots for."""
         worker = self._worker
         claims: list[Claimed] = []
         if not worker.is_accepting:
             return claims
-        for work in self._open(binding, state, now):
+        for work in self._open(binding, state, agenda, now):
             if not work.is_decided:
                 continue
             if len(claims) == self._slots:
@@ -318,34 +327,17 @@ class Mailbox:
                 self._worker.slots.take()
             self._worker.begin(self, binding, state, attempt)
 
-    def _within_limits(self, state: SagaState, event: Event) -> Event:
-        """An output, or a list, that would leave no room to undo the saga counts as one that cannot be recorded."""
-        match event:
-            case Succeeded() | Probed() if event.output is not None:
-                what, more = "the output", len(event.output)
-            case Decided() if event.elements is not None:
-                what, more = "the list", sum(map(len, event.elements))
-            case _:
-                return event
-        limit = self._worker.settings.payload_limit
-        size = state.payload_size + more
-        if size <= limit:
-            return event
-        error = PayloadTooLarge(f"Saga {state.id} with {what} of step {event.step!r}", size, limit)
-        if isinstance(event, Decided):
-            return Undecidable(event.step, self._worker.codec.encode(*describe(error)), event.at)
-        direction = _direction_of(event)
-        return self._worker.runner.ended(state, event.step, direction, event.attempt, error, Fate.UNRECORDABLE)
-
     # ------------------------------------------------------------------ afterwards
 
-    def _hints(self, binding: Binding, before: SagaState, after: SagaState, now: float, *, hinted: bool) -> set[Lane]:
+    def _hints(
+        self, binding: Binding, before: Agenda, after: SagaState, agenda: Agenda, now: float, *, hinted: bool
+    ) -> set[Lane]:
         """The lanes whose workers should hear of this saga: one hint each, whoever comes claims all it can."""
-        known = {(work.step, work.direction) for work in open_work(binding.definition, before)}
+        known = {(work.step, work.direction) for work in before.works}
         lanes: set[Lane] = set()
         plan = binding.plan(after)
         hinted = hinted and self._worker.is_accepting
-        for work in open_work(binding.definition, after):
+        for work in agenda.works:
             lane = Lane(work.queue, work.side)
             is_new = (work.step, work.direction) not in known
             # What this code cannot do is not sent round: the hint would come back, and be sent again.
@@ -356,21 +348,20 @@ class Mailbox:
                 lanes.add(lane)
         return lanes
 
-    def _arm(self, binding: Binding, state: SagaState, now: float) -> None:
+    def _arm(self, agenda: Agenda, now: float) -> None:
         """Wait here for what is due soon."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         horizon = now + self._worker.settings.in_place.total_seconds()
-        soon = [due for due in self._dues(binding, state) if now < due <= horizon]
+        soon = [due for due in self._dues(agenda) if now < due <= horizon]
         if soon and self._worker.is_accepting:
             self._timer = asyncio.get_running_loop().call_later(min(soon) - now, self._on_timer)
 
-    def _dues(self, binding: Binding, state: SagaState) -> Iterator[float]:
-        tick = next_tick(state)
-        if tick is not None:
-            yield tick
-        for work in open_work(binding.definition, state):
+    def _dues(self, agenda: Agenda) -> Iterator[float]:
+        if agenda.tick is not None:
+            yield agenda.tick
+        for work in agenda.works:
             if Lane(work.queue, work.side) in self._worker.lanes:
                 yield work.due
 
@@ -389,10 +380,6 @@ class Mailbox:
         taken = self._deliveries[:count]
         del self._deliveries[:count]
         return taken
-
-
-def _direction_of(event: Succeeded | Probed | Ended) -> Direction:
-    return Direction.PROBE if isinstance(event, Probed) else event.direction
 
 
 def _attempt_of(state: SagaState, claim: Claimed) -> Attempt:

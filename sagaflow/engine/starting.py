@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..core.decide import new_saga
 from ..core.state import Direction, SagaState
-from ..core.work import duties, next_due, open_work
+from ..core.work import Agenda, next_due
 from ..dynamic import StepSpec
 from ..errors import SagaExists, SagaNotFound
 from ..ports import Lane
@@ -158,8 +158,9 @@ class Starting(Looking, Acting):
         return SagaHandle(self, saga_id)
 
     async def _announce(self, binding: Binding, state: SagaState, now: float, wake_at: float | None) -> None:
-        lanes = {Lane(work.queue, work.side) for work in open_work(binding.definition, state) if work.due <= now}
-        if duties(binding.definition, state):
+        agenda = Agenda.of(binding.definition, state)
+        lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
+        if agenda.duties:
             # A lock comes before any step: whoever can do the first steps can see to it.
             lanes = {Lane(step.queue, Direction.FORWARD) for step in binding.definition if not step.after}
         if not lanes and wake_at is not None and wake_at <= now + self._settings.in_place.total_seconds():

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from random import Random
 
-from ..core.work import next_tick, open_work
+from ..core.work import Agenda
 from ..errors import StoreUnavailable
 from ..ports import Due, Lane, Store, Stored
 from ..tasks import is_cancelled
@@ -122,11 +122,10 @@ class Sweeper:
         return finds
 
     def _find(self, due: Due, stored: Stored, binding: Binding, now: float, *, is_full: bool) -> _Find:
-        works = open_work(binding.definition, stored.state)
-        lanes = {Lane(work.queue, work.side) for work in works if work.due <= now}
+        agenda = Agenda.of(binding.definition, stored.state)
+        lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
         here = lanes & self._worker.lanes
-        tick = next_tick(stored.state)
-        has_news = bool(stored.inbox) or (tick is not None and tick <= now)
+        has_news = bool(stored.inbox) or (agenda.tick is not None and agenda.tick <= now)
         wants = bool(here) and not has_news
         waits = wants and is_full
         if waits:

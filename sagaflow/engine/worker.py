@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 from .. import tasks
-from ..core.definition import SagaDefinition
 from ..core.events import Event, Fate, Released, WorkerLost
 from ..core.state import Direction, SagaState
-from ..core.work import next_due, open_work
+from ..core.work import Agenda
 from ..errors import StoreUnavailable
 from ..ports import Broker, Codec, Lane, Outcome, Store, Stored, Transition
 from ..ports.clock import Clock
@@ -205,16 +204,14 @@ class Worker:
         self._calm = min(2 * self._calm or _CALM[0], _CALM[1])
         self._calm_until = self.clock.monotonic() + self._calm
 
-    def wake_at(self, definition: SagaDefinition, state: SagaState, now: float) -> float | None:
+    def wake_at(self, agenda: Agenda, now: float) -> float | None:
         """When a sweeper must look: at once when due, but later for what a hint or this worker's memory brings on."""
-        due = next_due(definition, state)
+        due = agenda.due
         if due is None or self._draining or due > now + self.settings.in_place.total_seconds():
             return due
         late = max(due, now) + self.settings.patience.total_seconds()
         elsewhere = (
-            work.due
-            for work in open_work(definition, state)
-            if work.due > now and Lane(work.queue, work.side) not in self.lanes
+            work.due for work in agenda.works if work.due > now and Lane(work.queue, work.side) not in self.lanes
         )
         return min(elsewhere, default=late) if due > now else late
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
 
 from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.mongo_calls import Calls, answering
+from sagaflow.adapters.mongo_primary import Primary
 from sagaflow.errors import ConfigurationError, StoreUnavailable
 from sagaflow.ports import Due, Graph, Outcome, Query
 from sagaflow.testing.store_states import change, new_saga, request, ticket
@@ -21,6 +23,7 @@ from tests.servers.mongodb import MongoMember, with_database
 from tests.servers.ports import LOOPBACK, free_port
 
 SECRET = "k4n4r13nv0g3l"
+NEVER_USED: AsyncMongoClient[Any] = AsyncMongoClient("mongodb://localhost", connect=False)
 BOUND = 6.0  # seconds: the store's own two, the grace after them, and a busy machine
 
 
@@ -96,10 +99,10 @@ async def test_without_a_server_every_call_ends_in_time_and_says_so(
     assert [type(answer) for answer in refused] == [StoreUnavailable] * len(refused)
 
     mongodb.heal()
-    assert heart.beat("worker").alive
-    heart.close()
     revisions = {found.revision for found in (await store.summaries([state.id for state in states])).values()}
     assert revisions <= {0, 1}  # unsure is just that
+    assert heart.beat("worker").alive
+    heart.close()
 
 
 # A frozen primary takes longer: its successor first waits ten seconds for news of it.
@@ -206,13 +209,13 @@ def assert_no_secret(error: BaseException, thing: object, caplog: pytest.LogCapt
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_lost_connection() -> None:
     with pytest.raises(StoreUnavailable, match="connection was lost"):
-        async with answering("do it", 1.0):
+        async with answering("do it", 1.0, Primary(NEVER_USED)):
             raise asyncio.CancelledError
 
 
 async def test_a_cancellation_that_was_asked_for_is_one() -> None:
     async def wait() -> None:
-        async with answering("do it", 60.0):
+        async with answering("do it", 60.0, Primary(NEVER_USED)):
             await asyncio.sleep(60)
 
     waiting = asyncio.create_task(wait())
@@ -223,7 +226,7 @@ async def test_a_cancellation_that_was_asked_for_is_one() -> None:
 
 
 async def test_a_call_that_the_driver_does_not_end_is_given_up_and_goes_on_unseen() -> None:
-    calls, ended = Calls(0.1), asyncio.Event()
+    calls, ended = Calls(0.1, NEVER_USED), asyncio.Event()
 
     async def slow() -> None:
         await asyncio.sleep(3)

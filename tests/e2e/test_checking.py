@@ -356,7 +356,7 @@ class Watch:
 
 
 async def test_a_busy_healthy_store_has_nothing_that_the_check_finds(stack: Stack) -> None:
-    count = 100 if stack.name == "servers" else 200
+    count = 60 if stack.name == "servers" else 120
     sagas: list[Callable[[], Saga[Any]]] = [Whole, Part]
     watch = Watch(stack.store())
     await watch.store.open()

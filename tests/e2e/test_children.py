@@ -106,7 +106,7 @@ class Town(Building):
         await self.undo(plan, "open")
 
 
-class HastyTown(Town, deadline=ms(400)):
+class HastyTown(Town, deadline=ms(1_500)):
     """It must be ready soon."""
 
 

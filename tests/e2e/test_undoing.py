@@ -133,8 +133,8 @@ class Late(Saga[str]):
         self.at.append("undone")
 
 
-class Hasty(Late, deadline=timedelta(milliseconds=200)):
-    @step(compensate="undo", timeout=timedelta(seconds=1), retry=Retry(attempts=5))
+class Hasty(Late, deadline=timedelta(seconds=1)):
+    @step(compensate="undo", timeout=timedelta(seconds=5), retry=Retry(attempts=5))
     async def hang(self, text: str) -> None:
         await asyncio.sleep(60)
 

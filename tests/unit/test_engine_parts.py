@@ -30,19 +30,33 @@ def beat(**others: int) -> Beat:
 
 def test_a_worker_is_judged_dead_once_its_beat_has_stood_still_under_watch_for_long_enough() -> None:
     judge = Judge(death_after=5, longest_gap=2.5)
-    assert [judge.look(beat(a=7, b=at), at) for at in range(5)] == [[]] * 5
-    assert judge.look(beat(a=7, b=5), 5) == [("a", 7)]
+    assert [judge.look(beat(a=7, b=at), at, at) for at in range(5)] == [[]] * 5
+    assert judge.look(beat(a=7, b=5), 5, 5) == [("a", 7)]
+
+
+def test_after_an_outage_the_others_have_longer_to_come_back() -> None:
+    judge = Judge(death_after=5, longest_gap=2.5)
+    assert judge.look(beat(a=7), 0, 0) == []
+    assert [judge.look(beat(a=7), at, at) for at in range(10, 18)] == [[]] * 8
+    assert judge.look(beat(a=7), 18, 18) == [("a", 7)]
+
+
+def test_the_time_that_a_store_took_to_answer_is_not_watched() -> None:
+    judge = Judge(death_after=5, longest_gap=2.5)
+    assert judge.look(beat(a=7), 0, 2) == []
+    assert [judge.look(beat(a=7), at, at) for at in (2, 4, 6)] == [[]] * 3
+    assert judge.look(beat(a=7), 7, 7) == [("a", 7)]
 
 
 def test_a_judge_that_was_not_watching_begins_anew() -> None:
     judge = Judge(death_after=5, longest_gap=2.5)
     for at in range(5):
-        judge.look(beat(a=7), at)
+        judge.look(beat(a=7), at, at)
     # Nothing could be read for a while: the beat stood still because nobody could write it.
-    assert judge.look(beat(a=7), 9) == []
-    assert judge.look(beat(a=7), 11) == []
-    assert judge.look(beat(a=8), 13) == []
-    assert judge.look(beat(a=8), 15) == []
+    assert judge.look(beat(a=7), 9, 9) == []
+    assert judge.look(beat(a=7), 11, 11) == []
+    assert judge.look(beat(a=8), 13, 13) == []
+    assert judge.look(beat(a=8), 15, 15) == []
 
 
 async def test_slots_bound_what_runs_and_can_be_overdrawn_for_what_is_ours_already() -> None:

@@ -206,7 +206,7 @@ WRITE = "Write 'def decide(self, context, ...)'."
         (functools.partial(declared), "is no method, but an object of type partial", WRITE),
         (step(declared), "is itself a step", "Name a plain method that takes its output."),
     ],
-    ids=str,
+    ids=["async", "generator", "static method", "class method", "partial", "step"],
 )
 def test_a_condition_that_is_no_plain_method(member: Any, rule: str, remedy: str) -> None:
     body = {"a": step(when="decide")(declared), "decide": member}

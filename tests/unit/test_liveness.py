@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from sagaflow import Engine, Saga, Settings, StoreUnavailable, step
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.engine.clock import StoreClock
 from sagaflow.engine.liveness import Liveness
-from sagaflow.engine.machine import Machine
+from sagaflow.engine.machine import Beside, Machine
 from sagaflow.ports import Beat, Heart
 from tests.polling import until
 
@@ -58,6 +59,26 @@ class ShakyStore(MemoryStore):
         heart.error = self.error
         self.hearts.append(heart)
         return heart
+
+
+class ByHand(Machine):
+    """A machine whose time stands still, and whose other thread goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        super().__init__()
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def beside(self, work: Iterator[float], name: str) -> Beside:
+        self.work = work
+        self.pause = next(work)
+        return super().beside(iter(()), name)
+
+    def go_on(self) -> float:
+        """Until the next pause; how long that is."""
+        return next(self.work)
 
 
 def alive(store: MemoryStore) -> set[str]:
@@ -140,6 +161,23 @@ async def test_a_heart_that_breaks_surfaces_in_the_health_and_at_the_exit() -> N
     with pytest.raises(BaseExceptionGroup, match="had died") as died:
         await engine.close()
     assert died.group_contains(ZeroDivisionError)
+
+
+async def test_a_beat_that_waited_for_the_store_makes_the_pause_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, machine = ShakyStore(), ByHand()
+    liveness = Liveness(store, StoreClock(machine), Settings(), machine, lambda _: None)
+    await liveness.start()
+    every = Settings().beat_every.total_seconds()
+    assert [machine.pause, machine.go_on()] == [every, every]
+    waits = iter([every / 4, 3 * every])
+
+    def wait_in_vain(worker: str) -> Beat:
+        machine.at += next(waits)
+        raise StoreUnavailable(f"{worker} waited in vain")
+
+    monkeypatch.setattr(store.hearts[0], "beat", wait_in_vain)
+    assert [machine.go_on(), machine.go_on()] == [every * 3 / 4, 0.0]
+    await liveness.stop()
 
 
 class Only(Saga[str]):
