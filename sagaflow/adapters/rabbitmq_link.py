@@ -114,6 +114,7 @@ class Link:
         """Make a new connection: something is wrong with this one."""
         if self._session is not None:
             self._session.give_up(why)
+            self._went_down()
 
     @property
     def health(self) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aio_pika import Message
-from aio_pika.abc import AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractExchange
 
 from ..errors import BrokerUnavailable, ConfigurationError, Unroutable
 from ..ports.broker import Hint, Lane
@@ -35,6 +35,7 @@ class Publisher:
         self._topology = topology
         self._timeout = timeout
         self._link = Link(access, "publishing", prepare=self._prepare, lost=self._lost)
+        self._channel: AbstractChannel | None = None
         self._hints: AbstractExchange | None = None
         self._dead: AbstractExchange | None = None
         self._declared: set[Lane | None] = set()  # None stands for what all lanes share
@@ -99,6 +100,9 @@ class Publisher:
             # While we are blocked RabbitMQ would not read what we send, and take it in long after we have given up.
             await session.ready()
             await self._ensure(session, {lane for lane, _, _ in messages})
+            if len(messages) == 1:  # spares the task that gather would make
+                await self._publish_one(*messages[0])
+                return
             outcomes = await asyncio.gather(
                 *(self._publish_one(lane, key, message) for lane, key, message in messages), return_exceptions=True
             )
@@ -117,10 +121,16 @@ class Publisher:
         except Unroutable:
             self._declared.discard(lane)  # it was there, and somebody has deleted it
             raise
+        except BrokerUnavailable as error:
+            if self._channel is not None and self._channel.is_closed:
+                self._link.replace(str(error))  # whoever publishes next waits for the new one
+            raise
 
-    async def _ensure(self, session: Session, lanes: Collection[Lane | None]) -> None:
+    async def _ensure(self, session: Session, lanes: set[Lane | None]) -> None:
+        if lanes <= self._declared:
+            return
         async with self._declaring:
-            missing = set(lanes) - self._declared
+            missing = lanes - self._declared
             if missing:
                 self._heed(await declare(session.connection, self._topology, [lane for lane in missing if lane]))
                 self._declared |= missing
@@ -136,6 +146,7 @@ class Publisher:
         channel = session.connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.initialize()
         await session.watch(channel)
+        self._channel = channel
         self._hints = await channel.get_exchange(self._topology.exchange, ensure=False)
         self._dead = await channel.get_exchange(self._topology.dead_exchange, ensure=False)
 
@@ -146,4 +157,4 @@ class Publisher:
             self._throttle.log(logging.ERROR, complaint, complaint)
 
     def _lost(self) -> None:
-        self._hints = self._dead = None
+        self._channel = self._hints = self._dead = None
