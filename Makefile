@@ -9,10 +9,10 @@ ARGS ?=
 CALCULATING := tests/unit tests/properties tests/protocol tests/simulation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check properties simulate faults bench format clean servers
+.PHONY: help demo test check properties simulate faults bench bench-full format clean servers
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.library  ## run examples/order_saga.py with the library alone: no servers needed
 	$(BIN)/python examples/order_saga.py
@@ -44,15 +44,18 @@ simulate: $(VENV)/.development  ## run the engine in 10,000 simulated storms (AR
 faults: $(VENV)/.development servers  ## do harm to real processes and servers (ARGS="kill-one --times 3"; without it, lists how)
 	$(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(VENV)/.development servers  ## measure sagas per second on each kind of store and broker (about a minute)
-	$(BIN)/python -m benchmarks.throughput
+bench: $(VENV)/.benchmarks servers  ## measure beside bare scripts and other engines (nine minutes; ARGS="sagaflow celery" for these)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(VENV)/.benchmarks servers  ## all contestants, five rounds, a million sagas in the store (about an hour)
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 format: $(VENV)/.development  ## format the code and mend what can be mended by a tool
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache
+	rm -rf $(VENV) .venv-bench build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache
 	rm -rf .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -70,3 +73,7 @@ $(VENV)/.library: pyproject.toml | $(BIN)/python
 $(VENV)/.development: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.library
+
+$(VENV)/.benchmarks: pyproject.toml $(VENV)/.development
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@

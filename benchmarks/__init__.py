@@ -1,1 +1,1 @@
-"""Measurements, as plain scripts that print tables: ``python -m benchmarks.throughput``."""
+"""Measurements of SagaFlow beside bare scripts and other engines: ``python -m benchmarks``; see docs/benchmarks.md."""
