@@ -12,10 +12,8 @@ from typing import Final
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ..errors import BrokerUnavailable
+from .rabbitmq_answers import ANSWER_TIMEOUT, Answers
 from .rabbitmq_errors import answering
-
-ANSWER_TIMEOUT: Final = 5.0
-"""Seconds that RabbitMQ gets for one answer."""
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -34,6 +32,7 @@ class Consumers:
         self._sickbay = sickbay
         self._on_message = on_message
         self._tags: dict[str, str] = {}
+        self.answers: Answers = Answers()  # to what they bring
 
     @property
     def are_complete(self) -> bool:

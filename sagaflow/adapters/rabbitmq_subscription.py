@@ -27,8 +27,7 @@ from ..tasks import end
 from ..throttle import Throttle
 from . import rabbitmq_wire as wire
 from .rabbitmq_access import CLOSE_TIMEOUT, Access, Session
-from .rabbitmq_consumers import ANSWER_TIMEOUT, Consumers, Sickbay
-from .rabbitmq_errors import answering
+from .rabbitmq_consumers import Consumers, Sickbay
 from .rabbitmq_link import Link
 from .rabbitmq_publisher import Publisher
 from .rabbitmq_topology import Topology, declare
@@ -151,6 +150,15 @@ class RabbitSubscription:
             await asyncio.wait(self._settling, timeout=CLOSE_TIMEOUT)
         self._on_closed(self)
 
+    async def acknowledge(self, delivery: RabbitDelivery, fetched: Fetched) -> None:
+        """The message of a delivery is done with, even if the caller is cancelled."""
+        try:
+            await self.answer(fetched, ack=True)
+        finally:
+            self._dismiss(delivery)
+        if self._closed and not self._unsettled:
+            await self.shut()
+
     async def settle(self, delivery: RabbitDelivery, act: Callable[[], Awaitable[None]]) -> None:
         """Do ``act``, which settles a delivery, to its end even if the caller is cancelled."""
         task = asyncio.create_task(self._settle(delivery, act), name="sagaflow: settling a hint")
@@ -164,9 +172,9 @@ class RabbitSubscription:
         """Tell RabbitMQ what became of a message; nothing happens if its connection is gone."""
         if fetched.source is not self._consumers:
             return  # it is delivered again, and its number may be another message's by now
+        answers = fetched.source.answers
         try:
-            async with answering("take an answer", ANSWER_TIMEOUT):
-                await (fetched.message.ack() if ack else fetched.message.nack(requeue=True))
+            await (answers.ack(fetched.message) if ack else answers.give_back(fetched.message))
         except BrokerUnavailable as error:
             # Unanswered it would take up room for ever; with its connection it goes back.
             if fetched.source is self._consumers:
@@ -185,8 +193,11 @@ class RabbitSubscription:
         try:
             await act()
         finally:
-            self._unsettled.discard(delivery)
-            self._arrived.set()  # there may be room for one that waits
+            self._dismiss(delivery)
+
+    def _dismiss(self, delivery: RabbitDelivery) -> None:
+        self._unsettled.discard(delivery)
+        self._arrived.set()  # there may be room for one that waits
 
     async def _prepare(self, session: Session) -> None:
         complaints = await declare(session.connection, self._topology, self._lanes.values())
@@ -228,10 +239,9 @@ class RabbitSubscription:
     async def _serve(self, consumers: Consumers) -> None:
         if self._closed or self._is_stale():
             await consumers.stop()
-            async with answering("take hints back", ANSWER_TIMEOUT):
-                while self._buffer and consumers is self._consumers:
-                    _, _, fetched = self._buffer.popleft()
-                    await fetched.message.nack(requeue=True)
+            while self._buffer and consumers is self._consumers:
+                _, _, fetched = self._buffer.popleft()
+                await consumers.answers.give_back(fetched.message)
         # A receiver that waits for room, and not for hints, would only make them go round.
         if not self._closed and self._receivers and len(self._unsettled) < self._prefetch:
             await consumers.start()
@@ -243,6 +253,7 @@ class RabbitSubscription:
         # This runs in a task of aio-pika, which is cancelled with the channel: nothing but bookkeeping happens here.
         if source is not self._consumers:
             return
+        source.answers.expect(message)
         try:
             hint = wire.decode(message.body)
             if hint.lane != self._lanes[queue]:
@@ -254,7 +265,7 @@ class RabbitSubscription:
             task.add_done_callback(self._burials.discard)
             return
         if self._closed:
-            await message.nack(requeue=True)  # it came while consuming was being stopped
+            await source.answers.give_back(message)  # it came while consuming was being stopped
             return
         self._buffer.append((time.monotonic(), hint, Fetched(message, source, queue)))
         self._arrived.set()
@@ -304,7 +315,9 @@ class RabbitDelivery:
 
     async def ack(self) -> None:
         """See ``Delivery``."""
-        await self._settle(lambda: self._subscription.answer(self._fetched, ack=True))
+        if not self._settled:
+            self._settled = True
+            await self._subscription.acknowledge(self, self._fetched)
 
     async def requeue(self) -> None:
         """See ``Delivery``."""
