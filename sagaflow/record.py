@@ -225,6 +225,15 @@ class SagaRecord(Generic[C]):
         """
         return Lazy([name for name in self.steps if self._has_output(self._state.steps[name])], self._output_of)
 
+    def output_or_none(self, name: str) -> object:
+        """The recorded output of a step, by its name; None if there is none.
+
+        Raises:
+            PayloadError: it cannot be read.
+        """
+        step = self._state.steps.get(name)
+        return self._output_of(name) if step is not None and self._has_output(step) else None
+
     @staticmethod
     def _has_output(step: StepState) -> bool:
         return step.output is not None or (step.size is not None and step.status is StepStatus.COMPLETED)

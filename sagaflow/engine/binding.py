@@ -184,8 +184,10 @@ class Binding:
 
     def inputs(self, state: SagaState, names: tuple[str, ...], family: Family) -> dict[str, Any]:
         """The outputs of these steps, by the names that today's methods have for them; None for what was skipped."""
-        outputs = self.record(state, family).outputs
-        return {self.names.get(name, name): outputs.get(name) for name in names}
+        if not names:
+            return {}
+        record = self.record(state, family)
+        return {self.names.get(name, name): record.output_or_none(name) for name in names}
 
     def plan(self, state: SagaState) -> SagaDefinition:
         """The graph that this very saga runs by."""
