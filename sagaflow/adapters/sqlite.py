@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..batching import Batches
 from ..core.state import SagaState, SagaStatus
 from ..errors import ConfigurationError, StoreUnavailable
 from ..ports import (
@@ -64,8 +65,8 @@ T = TypeVar("T")
 class SQLiteStore:
     """A ``Store`` in one file. Several processes may share it, on one machine.
 
-    Every commit of a batch is one transaction. The statements run one after another in a thread of the store's own,
-    so the event loop never waits for the disk. The store's clock is the machine's.
+    A batch of changes, or of new sagas, is one transaction. The statements run one after another in a thread of the
+    store's own, so the event loop never waits for the disk. The store's clock is the machine's.
 
     Args:
         path: the file; it is created if it does not exist, its directory is not.
@@ -96,6 +97,9 @@ class SQLiteStore:
         self._timeout = timeout
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None  # belongs to the thread
+        self._inserts: Batches[tuple[SagaState, float | None, str], bool] = Batches(
+            self._insert_all, "new sagas for SQLite"
+        )
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self._path)!r}>"
@@ -120,11 +124,12 @@ class SQLiteStore:
         await closed
 
     async def insert(self, state: SagaState, wake_at: float | None) -> bool:
-        body = encode_state(state)
+        return await self._inserts.submit((state, wake_at, encode_state(state)))
 
-        def work(connection: sqlite3.Connection) -> bool:
+    async def _insert_all(self, sagas: Sequence[tuple[SagaState, float | None, str]]) -> list[bool]:
+        def work(connection: sqlite3.Connection) -> list[bool]:
             with transaction(connection, "IMMEDIATE"):
-                return insert(connection, state, wake_at, body)
+                return [insert(connection, *saga) for saga in sagas]
 
         return await self._run(work)
 
