@@ -20,6 +20,7 @@ from sagaflow import (
     StillUnknown,
     step,
 )
+from tests.polling import until
 
 from .diaries import SOON, THRICE, Diary, ms
 from .ledgers import Job, LookedForSaga, Place
@@ -207,6 +208,8 @@ async def test_a_step_whose_worker_was_killed_is_looked_for_before_it_is_done_ag
     async with place.engine(work="none") as engine, place.worker() as one, place.worker() as other:
         handle = await engine.start(LookedForSaga, job, id="s-1")
         killed = await until_begun(place.ledger, "s-1/act")
+        if happened:
+            await until(lambda: bool(place.ledger.effects("s-1")))
         next(worker for worker in (one, other) if worker.pid == killed).kill()
         record = await handle.result(timeout=SOON)
     assert record.output(LookedForSaga.act) == ("found" if happened else "done")
