@@ -130,3 +130,7 @@ def test_an_illegal_event_is_refused_also_when_it_is_read() -> None:
     stored = b'{"type":"Succeeded","step":"a","direction":"undo","attempt":1,"output":"x","at":0.0}'
     with pytest.raises(msgspec.ValidationError, match="a compensation has none"):
         msgspec.json.decode(stored, type=Event)
+
+
+def test_every_probe_has_the_direction_of_probes() -> None:
+    assert Probed("a", 1, None, 1.5).direction is Direction.PROBE
