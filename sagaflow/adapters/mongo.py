@@ -69,8 +69,6 @@ T = TypeVar("T")
 TIMEOUT: Final = 20.0
 """Seconds for one call. An election takes ten by default, and it is noticed a few seconds late."""
 
-_LARGEST = 16 * 2**20  # bytes of one document
-
 # How often a post is tried whose conditions failed and, when looked at, held again.
 _POST_TRIES = 5
 

@@ -77,7 +77,7 @@ class Primary:
             if now - began >= seconds:
                 raise self._none()
             self._call_in_loop()
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # in the heart's own thread
             now = time.monotonic()
 
     def _call_in_loop(self) -> None:

@@ -1,6 +1,6 @@
 """What is written together in MongoDB is written each by itself, and what became of it is known exactly."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,15 +11,11 @@ from sagaflow.errors import StoreUnavailable
 from sagaflow.ports import Outcome, Transition
 from sagaflow.testing.store_states import change, changed, new_saga
 
+from .test_mongo_store import store
+
+__all__ = ["store"]  # a fixture
+
 BulkWrite = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-async def store(mongo_url: str) -> AsyncIterator[MongoStore]:
-    store = MongoStore.from_url(mongo_url)
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from .diaries import ONCE, SOON, Diary, ms
 from .stacks import QUICK, Stack
 
 PARKING = replace(QUICK, in_place=ms(50))
-SLACK = timedelta(seconds=3)  # after a deadline; far less than a pause that has grown
+SLACK = timedelta(seconds=1)  # after a deadline
 LONG = Retry(attempts=5, backoff=timedelta(hours=1), jitter=False)
 
 
