@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 
 from msgspec import Struct
 
+from .core.definition import SagaDefinition
 from .core.state import LockStatus, SagaState, SagaStatus, StepState, StepStatus
 from .core.typecheck import SagaTypes
 from .core.unfold import element_name, unfold
@@ -191,6 +192,22 @@ class SagaRecord(Generic[C]):
         return (*found, *(step.waits_for for step in self.steps.values() if step.waits_for))
 
     @property
+    def state(self) -> SagaState:
+        """What the store keeps of it, for tools that draw, explain and plan; its payloads are text, unread."""
+        return self._state
+
+    @property
+    def definition(self) -> SagaDefinition | None:
+        """What it runs by, a list as one step; None if this process does not know the saga."""
+        return self._types.definition if self._types is not None else None
+
+    @property
+    def children(self) -> Mapping[str, SagaRecord[Any]]:
+        """The records of its child sagas by step, as far as they exist."""
+        ids = {name: step.child_id for name, step in self.steps.items()}
+        return {name: self._family[one] for name, one in ids.items() if one is not None and one in self._family}
+
+    @property
     def locks(self) -> tuple[str, ...]:
         """The keys of the locks that it has."""
         return tuple(key for key, lock in self._state.locks.items() if lock.status is LockStatus.HELD)
@@ -301,6 +318,15 @@ class SagaRecord(Generic[C]):
             name, is_element = step.partition("[")[:2]
             kind = (self._types.returns if is_element else self._types.outputs).get(name, Any)
         value: object = self._codec.decode(payload, kind)
+        return value
+
+    def decode_plain(self, payload: str) -> object:
+        """A payload, read as plain builtins, whatever its type.
+
+        Raises:
+            PayloadError: it cannot be read.
+        """
+        value: object = self._codec.decode(payload, Any)
         return value
 
     def decode_error(self, payload: str | None) -> StepError | None:
