@@ -43,13 +43,13 @@ class Batches(Generic[T, R]):
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._sending: asyncio.Task[None] | None = None
 
-    async def submit(self, item: T) -> R:
-        """The answer for one item. Whoever is cancelled meanwhile takes nobody along."""
+    def submit(self, item: T) -> asyncio.Future[R]:
+        """The answer for one item, once there is one. Whoever is cancelled while awaiting it takes nobody along."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send(), name=self._name)
-        return await answer
+        return answer
 
     async def _send(self) -> None:
         try:

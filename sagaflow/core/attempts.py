@@ -169,7 +169,11 @@ def _late(declared: StepDefinition, state: SagaState, event: Succeeded) -> SagaS
         return state
     if declared.kind in (StepKind.CHILD, StepKind.WAIT):
         return state  # it only asked
-    return keep_late(state, event.step, event.output)
+    kept = keep_late(state, event.step, event.output)
+    if declared.pivot and kept is not state and state.status is SagaStatus.STARTED:
+        # It was given back as one that had not begun; it has.
+        kept = replace(kept, committed=True)
+    return kept
 
 
 def keep_late(state: SagaState, name: str, output: str) -> SagaState:

@@ -137,6 +137,7 @@ class SagaDefinition:
         cancel_siblings: whether steps that run are cancelled when the saga turns back.
         fingerprint: the same for sagas of the same steps, edges and kinds; policies are no part of it.
         each: the names of its ``EACH`` steps.
+        children: its steps that other sagas do.
         bounded: the elements of which only so many are worked on at a time.
         unfolded: what ``unfold`` has made of it before.
     """
@@ -149,6 +150,7 @@ class SagaDefinition:
     cancel_siblings: bool = False
     fingerprint: str = ""
     each: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    children: tuple[StepDefinition, ...] = field(init=False, repr=False, compare=False)
     bounded: tuple[StepDefinition, ...] = field(init=False, repr=False, compare=False)
     _by_name: dict[str, StepDefinition] = field(init=False, repr=False, compare=False)
     unfolded: dict[tuple[int | None, ...], SagaDefinition] = field(
@@ -159,6 +161,8 @@ class SagaDefinition:
         by_name = {step.name: step for step in self.steps}
         each = tuple(step.name for step in self.steps if step.kind is StepKind.EACH)
         object.__setattr__(self, "each", each)
+        children = tuple(step for step in self.steps if step.kind is StepKind.CHILD)
+        object.__setattr__(self, "children", children)
         bounded = tuple(step for step in self.steps if step.element is not None and step.at_once is not None)
         object.__setattr__(self, "bounded", bounded)
         object.__setattr__(self, "_by_name", by_name)

@@ -59,14 +59,16 @@ def _hear(definition: SagaDefinition, state: SagaState, at: float) -> SagaState:
 
 def _open(definition: SagaDefinition, state: SagaState, at: float) -> SagaState:
     steps = dict(state.steps)
+    done = {name for name, step in steps.items() if step.status in _DONE}
     places = Places(definition, steps, is_in_motion)
-    for declared in definition:
-        step = steps[declared.name]
-        if step.status not in _BEFORE or is_in_motion(step):
+    for declared in definition.steps:
+        name, step = declared.name, steps[declared.name]
+        if name in done or step.status not in _BEFORE or not done.issuperset(declared.after) or is_in_motion(step):
             continue
-        if all(steps[name].status in _DONE for name in declared.after):
-            steps[declared.name] = _begin(declared, step, places, at)
-    if all(step.status in _DONE for step in steps.values()):
+        steps[name] = begun = _begin(declared, step, places, at)
+        if begun.status in _DONE:
+            done.add(name)
+    if len(done) == len(steps):
         return at_end(replace(state, steps=steps), SagaStatus.COMPLETED, at)
     return replace(state, steps=steps)
 

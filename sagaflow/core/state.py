@@ -311,8 +311,13 @@ class SagaState(Struct, frozen=True, kw_only=True):
     @property
     def owners(self) -> tuple[str, ...]:
         """Whose claims it holds, sorted: what a store indexes to find the orphans of a dead worker."""
-        found = {track.claim.owner for step in self.steps.values() for track in step.tracks if track.claim is not None}
-        return tuple(sorted(found))
+        found = {
+            track.claim.owner
+            for step in self.steps.values()
+            for track in (step.forward, step.undo, step.probe)  # not the property: this is asked for at every commit
+            if track.claim is not None
+        }
+        return tuple(sorted(found)) if found else ()
 
     @property
     def payload_size(self) -> int:
@@ -321,9 +326,17 @@ class SagaState(Struct, frozen=True, kw_only=True):
         for received in self.signals.values():
             size += len(received.output or "") + len(received.error or "")
         for step in self.steps.values():
-            size += len(step.output or "") + len(step.item or "") + len(step.child or "") + sum(map(len, step.late))
-            for track in step.tracks:
-                size += len(track.first_error or "") + len(track.last_error or "")
+            if step.output is not None:
+                size += len(step.output)
+            if step.item is not None:
+                size += len(step.item)
+            if step.child is not None:
+                size += len(step.child)
+            if step.late:
+                size += sum(map(len, step.late))
+            for track in (step.forward, step.undo, step.probe):
+                if track.first_error is not None:  # there is no last one without a first one
+                    size += len(track.first_error) + len(track.last_error or "")
         return size
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
 
 from .definition import SagaDefinition, StepDefinition, StepKind
+from .events import Claimed
 from .locks import gate_is_open, has_left_lines
 from .state import MAIN, Direction, LockStatus, SagaState, SagaStatus, StepState, StepStatus
 from .unfold import unfold
@@ -36,8 +37,9 @@ def open_work(definition: SagaDefinition, state: SagaState) -> list[Work]:
     if state.paused:
         return []
     found: list[Work] = []
-    for declared in unfold(definition, state):
-        step = state.steps[declared.name]
+    steps = state.steps
+    for declared in unfold(definition, state).steps:
+        step = steps[declared.name]
         dues = step.forward.due, step.undo.due, step.probe.due
         if dues == _NOTHING or not gate_is_open(state, step):
             continue
@@ -97,9 +99,7 @@ class Duty(Struct, frozen=True):
 def duties(definition: SagaDefinition, state: SagaState) -> list[Duty]:
     """All that the saga owes to other documents now."""
     found = [Duty(kind, key) for key in state.locks if (kind := _lock_duty(state, key))]
-    for declared in definition:
-        if declared.kind is not StepKind.CHILD:
-            continue
+    for declared in definition.children:
         step = state.steps[declared.name]
         if step.asked and not step.linked and step.status is StepStatus.STARTED and not state.paused:
             found.append(Duty(DutyKind.INSERT_CHILD, declared.name))
@@ -144,12 +144,25 @@ class Agenda(Struct, frozen=True):
     def of(cls, definition: SagaDefinition, state: SagaState) -> Agenda:
         """Read it off the state."""
         works, owed, tick = open_work(definition, state), duties(definition, state), next_tick(state)
-        dues = [work.due for work in works]
-        if owed:
-            dues.append(state.updated_at)
-        if tick is not None:
-            dues.append(tick)
-        return cls(works, owed, tick, min(dues, default=None))
+        return cls(works, owed, tick, _earliest(works, state.updated_at if owed else None, tick))
+
+    def without(self, claims: Iterable[Claimed], at: float) -> Agenda:
+        """What is left of it when these have been taken up, which opens nothing, in a state that was updated at ``at``.
+
+        The same as to read it off that state, and quicker.
+        """
+        taken = {(claim.step, claim.direction) for claim in claims}
+        works = [work for work in self.works if (work.step, work.direction) not in taken]
+        return Agenda(works, self.duties, self.tick, _earliest(works, at if self.duties else None, self.tick))
+
+
+def _earliest(works: Iterable[Work], owed: float | None, tick: float | None) -> float | None:
+    dues = [work.due for work in works]
+    if owed is not None:
+        dues.append(owed)
+    if tick is not None:
+        dues.append(tick)
+    return min(dues, default=None)
 
 
 def next_due(definition: SagaDefinition, state: SagaState) -> float | None:
@@ -161,14 +174,15 @@ def next_tick(state: SagaState) -> float | None:
     """The earliest moment at which time alone changes the saga; None if it never does."""
     if state.paused:
         return None
-    limits = [step.wait_until for step in state.steps.values() if step.is_waiting]
+    limits = [step.wait_until for step in state.steps.values() if step.wait_until is not None and step.is_waiting]
+    limit: float | None = None
     if state.status is SagaStatus.SCHEDULED:
-        limits.append(state.start_at)
+        limit = state.start_at
     elif state.status is SagaStatus.STARTED and not state.overdue:
-        limits.append(state.deadline_at)
+        limit = state.deadline_at
     elif state.status is SagaStatus.COMPENSATING and not state.overdue:
-        limits.append(state.undo_deadline_at)
-    return min((limit for limit in limits if limit is not None), default=None)
+        limit = state.undo_deadline_at
+    return min(limits if limit is None else [*limits, limit], default=None)
 
 
 def undo_payload(state: SagaState, step: str) -> str | None:

@@ -11,7 +11,7 @@ from ..core.definition import SagaDefinition, StepDefinition
 from ..core.state import Direction, Received, SagaState
 from ..core.unfold import unfold
 from ..core.versions import Revived
-from ..core.work import Agenda, Duty, DutyKind
+from ..core.work import Agenda, Duty, DutyKind, Work
 from ..errors import PayloadError, PayloadTooLarge
 from ..ports import Codec
 from ..record import Family, SagaRecord
@@ -77,6 +77,10 @@ class Binding:
         """Why this code cannot do, undo or probe a step; None if it can."""
         return self.lacking.get((base_name(step), direction)) if self.lacking else None
 
+    def can_do(self, state: SagaState, work: Work) -> bool:
+        """Whether this code can make this attempt."""
+        return not self.lacking or self.why_not(self.plan(state)[work.step], work.direction) is None
+
     def owed(self, state: SagaState, agenda: Agenda) -> list[Duty]:
         """What the saga owes to other documents and this code can do."""
         if not self.lacking:
@@ -90,10 +94,9 @@ class Binding:
         agenda = Agenda.of(self.definition, state)
         if self.owed(state, agenda) or (agenda.tick is not None and agenda.tick <= now):
             return True
-        plan = self.plan(state)
         due = [work for work in agenda.works if work.due <= now]
         if due:
-            return any(self.why_not(plan[work.step], work.direction) is None for work in due)
+            return any(self.can_do(state, work) for work in due)
         return not agenda.duties
 
     def handler(self, method: str) -> Saga[Any]:

@@ -11,6 +11,8 @@ logger: logging.Logger = logging.getLogger("sagaflow.worker")
 
 def log_change(before: SagaState, after: SagaState) -> None:
     """Say where a saga stands now, if that has changed, and that it has passed its deadline."""
+    if after.status is before.status and after.overdue is before.overdue:
+        return
     fields = {"saga_id": after.id, "saga": after.saga}
     if after.overdue and not before.overdue:
         what = "compensations" if after.status is not SagaStatus.STARTED else "itself, when there was no way back"

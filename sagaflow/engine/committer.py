@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -18,9 +19,9 @@ class Committer:
         self._store = store
         self._batches: Batches[Transition, Outcome] = Batches(self._commit, "committer")
 
-    async def commit(self, transition: Transition) -> Outcome:
-        """What became of it; a saga has at most one transition under way."""
-        return await self._batches.submit(transition)
+    def commit(self, transition: Transition) -> asyncio.Future[Outcome]:
+        """What becomes of it; a saga has at most one transition under way."""
+        return self._batches.submit(transition)
 
     async def _commit(self, transitions: Sequence[Transition]) -> list[Outcome]:
         try:

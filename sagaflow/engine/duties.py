@@ -31,7 +31,7 @@ from ..core.events import (
     Request,
 )
 from ..core.state import Link, LockStatus, SagaState, SagaStatus
-from ..core.work import Duty, DutyKind, open_work
+from ..core.work import Agenda, Duty, DutyKind
 from ..ports import Lane, Posted, Signal, Ticket
 from .binding import Binding
 from .deadlocks import Deadlock, find_deadlock
@@ -94,10 +94,11 @@ class Duties:
             payload = worker.codec.encode(*describe(error))
             return [self._ended(state, step, SagaStatus.COMPENSATED, payload)]
         await worker.bindings.keep(definition)
-        wake_at = next_look(definition, child, self._now, worker.settings.patience.total_seconds())
+        agenda = Agenda.of(definition, child)
+        wake_at = next_look(agenda, self._now, worker.settings.patience.total_seconds())
         if await worker.store.insert(child, wake_at):
             now = self._now
-            lanes = {Lane(work.queue, work.side) for work in open_work(definition, child) if work.due <= now}
+            lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
             if child.locks:
                 worker.look(name)
             await worker.hints.send(name, lanes)

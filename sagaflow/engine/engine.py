@@ -243,7 +243,7 @@ class Engine(Starting, Checking):
             ok=self._loop is not None and fresh and broker == "ok" and not self._failures,
             broker=broker,
             beat_age=beat_age,
-            in_flight=self._worker.in_flight if self._worker is not None else 0,
+            in_flight=len(self._worker.attempts) if self._worker is not None else 0,
             failures=tuple(self._failures),
         )
 

@@ -74,14 +74,8 @@ class SagaHandle(Generic[C]):
             TimeoutError: it has not ended in time; it goes on.
             SagaNotFound, StoreUnavailable
         """
-        async with (
-            asyncio.timeout(timeout.total_seconds() if timeout is not None else None),
-            aclosing(self.changes()) as records,
-        ):
-            record = await anext(records)
-            async for newer in records:
-                record = newer
-        return record
+        async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
+            return await self._engine.wait(self._id)
 
     async def result(self, *, timeout: timedelta | None = None) -> SagaRecord[C]:
         """Its record once it has completed.

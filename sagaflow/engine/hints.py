@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from ..core.definition import SagaDefinition
-from ..core.state import SagaState
 from ..core.work import Agenda
 from ..errors import BrokerUnavailable
 from ..ports import Broker, Delivery, Hint, Lane
@@ -15,12 +13,11 @@ from ..throttle import Throttle
 logger: logging.Logger = logging.getLogger("sagaflow.hints")
 
 
-def next_look(definition: SagaDefinition, state: SagaState, now: float, patience: float) -> float:
+def next_look(agenda: Agenda, now: float, patience: float) -> float:
     """When a sweeper is to look at a saga that nobody has taken up: not after ``patience`` where time brings on more.
 
     What lies ahead has nobody to wait for it in memory, as long as no worker has taken the saga up.
     """
-    agenda = Agenda.of(definition, state)
     dues = [work.due for work in agenda.works] + ([agenda.tick] if agenda.tick is not None else [])
     coming = [due for due in dues if due > now]
     if agenda.due is not None and agenda.due <= now:

@@ -45,6 +45,9 @@ class Isolation:
         self._inside: dict[str, int] = {}  # each with how many there may be
         self._waiting: dict[str, None] = {}  # a set that keeps the order
 
+    def __contains__(self, saga_id: str) -> bool:
+        return saga_id in self._inside
+
     def enter(self, saga_id: str, losses: int) -> bool:
         """Whether a step of this saga that has lost so many workers may begin; if not now, it is looked at again."""
         room = ROOM.get(losses, 1)

@@ -70,6 +70,7 @@ class Liveness:
             death_after=settings.death_after.total_seconds(),
             longest_gap=settings.death_after.total_seconds() / 2,
         )
+        self._assured_for = settings.death_after.total_seconds() * 0.8
         self._throttle = Throttle(logger)
         self._halted = False
         self._beating: Beside | None = None
@@ -105,8 +106,7 @@ class Liveness:
     @property
     def is_assured(self) -> bool:
         """Whether nobody can have judged this worker dead by now."""
-        age = self._clock.monotonic() - self._confirmed_at
-        return age < self._settings.death_after.total_seconds() * 0.8
+        return self.age < self._assured_for
 
     @property
     def age(self) -> float:

@@ -66,6 +66,12 @@ class Looking(EngineBase):
             async for state in states:
                 yield (await self._records([state]))[0]
 
+    async def wait(self, saga_id: str, /) -> SagaRecord[Any]:
+        """A saga's record once it has ended. See ``SagaHandle.wait``."""
+        self._must_be_open()
+        state = await self._watcher.last(checked_id(saga_id))
+        return (await self._records([state]))[0]
+
     async def stranded(self, *, limit: int = 1_000) -> Sequence[Stranded]:
         """The live sagas that were started by earlier versions of this engine's classes and cannot go on with these.
 

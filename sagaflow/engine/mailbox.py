@@ -13,26 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from ..core.decide import decide, seal
-from ..core.events import Claimed, Ended, Event, Probed, Succeeded, Ticked
+from ..core.events import Claimed, Ended, Event, Probed, Succeeded
 from ..core.state import Direction, SagaState
-from ..core.work import Agenda, Duty, Work, unwanted
+from ..core.work import Agenda, Duty, unwanted
 from ..errors import StoreUnavailable
-from ..ports import Delivery, Lane, Outcome, Stored, Transition
+from ..ports import Delivery, Outcome, Stored, Transition
 from ..tasks import is_cancelled
+from .attempts import Attempt, Claim
 from .binding import Binding
 from .change_log import log_change
-from .families import load_family
 from .isolation import holds_suspect, is_suspect
-from .limits import within_limits
-from .recognising import recognised
 from .retention import with_retention
-from .values import decide_step
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -42,18 +40,14 @@ logger: logging.Logger = logging.getLogger("sagaflow.worker")
 _BACKOFF = (0.05, 1.0)  # seconds: the first wait after a store failed, and the longest
 
 
-Attempt = tuple[str, Direction, int, str]
-"""What identifies an attempt for ever: step, direction, number, owner."""
-
-
 class Mailbox:
     """The events of one saga that wait to be committed by this worker."""
 
     def __init__(self, worker: Worker, saga_id: str) -> None:
         self._worker = worker
         self.saga_id = saga_id
-        self.running = 0  # attempts of this saga that run in this process
-        self.runs_cancellable = False  # ... and may be cancelled by what happens elsewhere
+        self.running: int = 0  # attempts of this saga that run in this process
+        self.runs_cancellable: bool = False  # ... and may be cancelled by what happens elsewhere
         self._stored: Stored | None = None
         self._agenda: Agenda | None = None  # what that asks for, if it was looked at
         self._events: list[Event] = []
@@ -64,6 +58,7 @@ class Mailbox:
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._proposed: set[Attempt] = set()
+        self._claimed: list[Claim] = []  # in the last turn, and not begun
         self._refused_at: int | None = None  # the revision on which the last commit was not made
         self._dutiful = False  # what the saga owes to others is being done
 
@@ -98,27 +93,56 @@ class Mailbox:
         self._quiet = False
         if not self._turning:
             self._turning = True
-            _ = self._worker.spawn(self._turn_until_quiet(), f"saga {self.saga_id}")
+            _ = self._worker.spawn(self._work(), f"saga {self.saga_id}")
 
-    async def _turn_until_quiet(self) -> None:
+    async def _work(self) -> None:
+        """Turns, and what the last one has claimed; a saga that goes straight on is done by one task, step by step."""
+        context = copy_context()
+        while claim := await self._turn_until_quiet():
+            event = await self._worker.attempts.run(claim)
+            if event is None:
+                self._worker.slots.give()
+                self._worker.retire(self)
+            elif self._turning or is_cancelled() or copy_context() != context:
+                # Nothing that a handler leaves behind in its task (a context variable that it has set, a cancellation
+                # that it has swallowed) may be found by another one.
+                context.run(self.put, event, slot=True)
+            else:
+                self._turning = True
+                self.put(event, slot=True)
+                continue
+            return
+
+    async def _turn_until_quiet(self) -> Claim | None:
+        """Turns, until there is nothing more to do; then the first of what was claimed last is to be run."""
         wait = _BACKOFF[0]
         try:
             while not self._quiet and not is_cancelled():
+                self._begin_claimed()
                 self._quiet = True
                 if await self._turn_safely():
                     wait = _BACKOFF[0]
                 elif self._events or self._proposed or self._deliveries:
                     # What is known nowhere else stays until the store has taken it.
                     self._quiet = False
+                    self._begin_claimed()
                     await asyncio.sleep(wait)
                     wait = min(2 * wait, _BACKOFF[1])
+            return self._claimed.pop(0) if self._claimed and not is_cancelled() else None
         finally:
+            self._begin_claimed()
             self._turning = False
             self._worker.slots.give(self._slots)
             self._slots = 0
-            if self._stored is not None and not holds_suspect(self._stored.state, self._worker.owner):
-                self._worker.isolation.leave(self.saga_id)
+            isolation, stored = self._worker.isolation, self._stored
+            if self.saga_id in isolation and stored and not holds_suspect(stored.state, self._worker.owner):
+                isolation.leave(self.saga_id)
             self._worker.retire(self)
+
+    def _begin_claimed(self) -> None:
+        claimed, self._claimed = self._claimed, []
+        for claim in claimed:
+            self._worker.attempts.begin(claim)
 
     async def _turn_safely(self) -> bool:
         """One turn; False if it could not be done now. Nothing that is wrong with one saga stops another."""
@@ -159,15 +183,14 @@ class Mailbox:
             return True
         self._stored = stored
         self._adopt(binding, stored.state)
-        worker.cancel_unwanted(stored.state, unwanted(binding.definition, stored.state))
+        worker.attempts.cancel_unwanted(stored.state, unwanted(binding.definition, stored.state))
         events, hints = tuple(self._events), len(self._deliveries)  # what comes from now on is for the next turn
         now = worker.clock.now()
-        changed = stored.state
-        for event in (*(signal.request for signal in stored.inbox), *events, Ticked(now)):
-            seen = within_limits(worker, changed, recognised(binding, changed, event))
-            changed = decide(binding.definition, changed, seen)
         before = self._agenda or Agenda.of(binding.definition, stored.state)
-        changed, agenda = await self._decide(binding, changed, now)
+        changed = worker.turns.fold(binding, stored, events, now)
+        changed, agenda = await worker.turns.decide_steps(
+            binding, changed, before if changed is stored.state else None, now
+        )
         claims = self._claims(binding, changed, agenda, now)
         for claim in claims:
             changed = decide(binding.definition, changed, claim)
@@ -175,7 +198,8 @@ class Mailbox:
             after = stored.state
         else:
             after = self._seal(stored.state, with_retention(changed, worker.settings), now)
-            agenda = Agenda.of(binding.definition, after)
+            # Claims open nothing, and a saga that ends claims nothing.
+            agenda = agenda.without(claims, after.updated_at) if claims else Agenda.of(binding.definition, after)
             outcome = await self._commit(stored, after, worker.wake_at(agenda, now), claims)
             if outcome is not Outcome.COMMITTED:
                 self._forget()
@@ -188,10 +212,10 @@ class Mailbox:
             worker.watcher.notify(after)
             log_change(stored.state, after)
             self._begin(binding, after, claims)
-            worker.cancel_unwanted(after, unwanted(binding.definition, after))
+            worker.attempts.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
-        lanes = self._hints(binding, before, after, agenda, now, hinted=bool(hints))
+        lanes = worker.turns.hints(binding, before, after, agenda, now, hinted=bool(hints))
         taken_up = self._take_deliveries(hints)
         if lanes or taken_up:
             # The saga does not wait for the broker.
@@ -210,8 +234,9 @@ class Mailbox:
     ) -> Outcome:
         self._proposed.update(_attempt_of(after, claim) for claim in claims)
         # What was accepted must find the saga still accepting it.
-        accepts_less = not set(stored.state.accepts).issubset(after.accepts)
-        return await self._worker.commit(
+        accepted = stored.state.accepts
+        accepts_less = accepted is not after.accepts and not set(accepted).issubset(after.accepts)
+        outcome = await self._worker.commit(
             Transition(
                 before=stored.state,
                 after=after,
@@ -220,50 +245,16 @@ class Mailbox:
                 inbox_size=len(stored.inbox) if accepts_less or after.status.is_terminal else None,
             )
         )
-
-    # ------------------------------------------------------------------ decisions
-
-    async def _decide(self, binding: Binding, state: SagaState, now: float) -> tuple[SagaState, Agenda]:
-        """Ask user code about the steps that this worker could begin; each answer may open more."""
-        worker = self._worker
-        asked: set[str] = set()
-        while True:
-            agenda = Agenda.of(binding.definition, state)
-            ours = self._open(binding, state, agenda, now) if worker.is_accepting else ()
-            works = [work for work in ours if not work.is_decided and work.step not in asked]
-            if not works:
-                return state, agenda
-            family = await load_family(worker.store, [state], worker.record)
-            plan = binding.plan(state)
-            for work in works:
-                asked.add(work.step)
-                answer = decide_step(
-                    binding,
-                    state,
-                    plan[work.step],
-                    family,
-                    now,
-                    limit=worker.settings.output_limit,
-                    size=worker.settings.elements_limit,
-                )
-                state = decide(binding.definition, state, within_limits(worker, state, answer))
-
-    def _open(self, binding: Binding, state: SagaState, agenda: Agenda, now: float) -> Iterator[Work]:
-        """What is due and this worker may do."""
-        plan = binding.plan(state)
-        for work in agenda.works:
-            is_ours = work.due <= now and Lane(work.queue, work.side) in self._worker.lanes
-            if is_ours and binding.why_not(plan[work.step], work.direction) is None:
-                yield work
+        if outcome is Outcome.UNSURE:
+            self._worker.store_failed(StoreUnavailable("it is not known whether a change was made"))
+        return outcome
 
     # ------------------------------------------------------------------ duties
 
     def _do_duties(self, binding: Binding, state: SagaState, agenda: Agenda) -> None:
         """Do what the saga owes to other documents; what cannot be done now a sweeper comes back to."""
-        if self._dutiful or not self._worker.is_accepting:
-            return
         owed = binding.owed(state, agenda)
-        if owed:
+        if owed and not self._dutiful and self._worker.is_accepting:
             self._dutiful = True
             _ = self._worker.spawn(self._do_all(binding, state, owed), f"duties of {self.saga_id}")
 
@@ -291,7 +282,7 @@ class Mailbox:
         claims: list[Claimed] = []
         if not worker.is_accepting:
             return claims
-        for work in self._open(binding, state, agenda, now):
+        for work in worker.turns.open(binding, state, agenda, now):
             if not work.is_decided:
                 continue
             if len(claims) == self._slots:
@@ -325,45 +316,20 @@ class Mailbox:
                 self._slots -= 1
             else:
                 self._worker.slots.take()
-            self._worker.begin(self, binding, state, attempt)
+            self.running += 1
+            self.runs_cancellable = binding.definition.cancel_siblings
+            self._claimed.append(Claim(self, binding, state, attempt))
 
     # ------------------------------------------------------------------ afterwards
-
-    def _hints(
-        self, binding: Binding, before: Agenda, after: SagaState, agenda: Agenda, now: float, *, hinted: bool
-    ) -> set[Lane]:
-        """The lanes whose workers should hear of this saga: one hint each, whoever comes claims all it can."""
-        known = {(work.step, work.direction) for work in before.works}
-        lanes: set[Lane] = set()
-        plan = binding.plan(after)
-        hinted = hinted and self._worker.is_accepting
-        for work in agenda.works:
-            lane = Lane(work.queue, work.side)
-            is_new = (work.step, work.direction) not in known
-            # What this code cannot do is not sent round: the hint would come back, and be sent again.
-            is_ours = lane in self._worker.lanes and binding.why_not(plan[work.step], work.direction) is None
-            # ... nor is what waits here to be alone: it would come back as long as it waits.
-            may_return = hinted and is_ours and not is_suspect(after, work.step, work.direction)
-            if work.due <= now and (is_new or may_return):
-                lanes.add(lane)
-        return lanes
 
     def _arm(self, agenda: Agenda, now: float) -> None:
         """Wait here for what is due soon."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        horizon = now + self._worker.settings.in_place.total_seconds()
-        soon = [due for due in self._dues(agenda) if now < due <= horizon]
-        if soon and self._worker.is_accepting:
-            self._timer = asyncio.get_running_loop().call_later(min(soon) - now, self._on_timer)
-
-    def _dues(self, agenda: Agenda) -> Iterator[float]:
-        if agenda.tick is not None:
-            yield agenda.tick
-        for work in agenda.works:
-            if Lane(work.queue, work.side) in self._worker.lanes:
-                yield work.due
+        soon = self._worker.turns.next_look(agenda, now)
+        if soon is not None and self._worker.is_accepting:
+            self._timer = asyncio.get_running_loop().call_later(soon - now, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

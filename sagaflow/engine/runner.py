@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Awaitable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ..core.definition import StepDefinition, StepKind
 from ..core.events import Ended, Fate, Probed, Succeeded
@@ -25,30 +27,49 @@ from .settings import Settings
 
 logger: logging.Logger = logging.getLogger("sagaflow.step")
 
+T = TypeVar("T")
+
 Result = Succeeded | Probed | Ended
 """How an attempt ended."""
 
+_UNLIMITED = nullcontext()  # a timeout of None would cost each call more than all else that is done for it
 _RUN = {Direction.FORWARD: "run", Direction.UNDO: "compensation", Direction.PROBE: "probe"}
 
 
 class Pulse:
-    """The life of one attempt, as seen from outside: whether it is heard of, and whether it is still wanted."""
+    """The life of one attempt, as seen from outside: whether it is heard of, in time, and still wanted.
 
-    def __init__(self, limit: timedelta | None) -> None:
+    Args:
+        limit: how long it may take.
+        silence: how long it may go on without being heard of.
+    """
+
+    def __init__(self, limit: timedelta | None, silence: timedelta | None) -> None:
         self.is_cancelled = False
-        self.silence: asyncio.Timeout = asyncio.timeout(None)
-        self._limit = limit.total_seconds() if limit is not None else None
+        self._limit = asyncio.timeout(limit.total_seconds()) if limit is not None else None
+        self._silence = asyncio.timeout(None) if silence is not None else None
+        self._longest = silence.total_seconds() if silence is not None else 0.0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_over = False
 
-    def begin(self) -> None:
-        """From now on the attempt must be heard of."""
-        self._put_off()
+    async def bound(self, work: Awaitable[T]) -> T:
+        """Let it take no longer than it may.
 
-    def end(self) -> None:
-        """Whoever is heard of now is a straggler."""
-        self._is_over = True
+        Raises:
+            TimeoutError: it did, and was cut off.
+        """
+        try:
+            async with self._limit or _UNLIMITED, self._silence or _UNLIMITED:
+                self._put_off()
+                return await work
+        finally:
+            self._is_over = True  # whoever is heard of now is a straggler
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether it has taken longer than it may."""
+        return any(limit is not None and limit.expired() for limit in (self._limit, self._silence))
 
     def beat(self) -> None:
         """The attempt is heard of; from any thread.
@@ -66,8 +87,8 @@ class Pulse:
             self._loop.call_soon_threadsafe(self._put_off)
 
     def _put_off(self) -> None:
-        if self._limit is not None and not self._is_over and not self.silence.expired():
-            self.silence.reschedule(self._loop.time() + self._limit)
+        if self._silence is not None and not self._is_over and not self._silence.expired():
+            self._silence.reschedule(self._loop.time() + self._longest)
 
 
 class Runner:
@@ -99,13 +120,10 @@ class Runner:
             arguments, outputs, execution = self._prepare(binding, state, declared, direction, family, pulse)
         except PayloadError as error:
             return self.ended(state, step, direction, attempt, error, Fate.REFUSED)
-        limit = asyncio.timeout(declared.timeout.total_seconds() if declared.timeout else None)
         try:
-            async with limit, pulse.silence:
-                pulse.begin()
-                method = str(_method(declared, direction))
-                handler = attach(binding.handler(method), execution)
-                result = await getattr(handler, method)(*arguments, **outputs)
+            method = str(_method(declared, direction))
+            handler = attach(binding.handler(method), execution)
+            result = await pulse.bound(getattr(handler, method)(*arguments, **outputs))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if pulse.is_cancelled:
@@ -118,11 +136,8 @@ class Runner:
             return self.ended(state, step, direction, attempt, error, Fate.RETRYABLE)
         except (Exception, SystemExit) as error:
             after = error.after.total_seconds() if isinstance(error, RetryLater) else None
-            was_cut = limit.expired() or pulse.silence.expired()
-            fate = _fate(declared, direction, error, was_cut=was_cut, cancelled=pulse.is_cancelled)
+            fate = _fate(declared, direction, error, was_cut=pulse.was_cut, cancelled=pulse.is_cancelled)
             return self.ended(state, step, direction, attempt, error, fate, after)
-        finally:
-            pulse.end()
         return self._result(binding, state, declared, direction, attempt, result)
 
     def _result(  # all that there is to know of an attempt

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..core.decide import new_saga
 from ..core.state import Direction, SagaState
-from ..core.work import Agenda, next_due
+from ..core.work import Agenda
 from ..dynamic import StepSpec
 from ..errors import SagaExists, SagaNotFound
 from ..ports import Lane
@@ -148,17 +148,19 @@ class Starting(Looking, Acting):
         )
         check_room(binding.definition, state, self._settings.payload_limit)
         state = with_retention(state, self._settings)  # one that has no steps has ended already
+        agenda = Agenda.of(binding.definition, state)
         wake_at = None
-        if next_due(binding.definition, state) is not None:
-            wake_at = next_look(binding.definition, state, now, self._settings.patience.total_seconds())
+        if agenda.due is not None:
+            wake_at = next_look(agenda, now, self._settings.patience.total_seconds())
         if await self._store.insert(state, wake_at):
-            await self._announce(binding, state, now, wake_at)
+            await self._announce(binding, state, agenda, now, wake_at)
         else:
             await self._must_be_same(binding, state, context)
         return SagaHandle(self, saga_id)
 
-    async def _announce(self, binding: Binding, state: SagaState, now: float, wake_at: float | None) -> None:
-        agenda = Agenda.of(binding.definition, state)
+    async def _announce(
+        self, binding: Binding, state: SagaState, agenda: Agenda, now: float, wake_at: float | None
+    ) -> None:
         lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
         if agenda.duties:
             # A lock comes before any step: whoever can do the first steps can see to it.

@@ -134,7 +134,7 @@ class Sweeper:
             # Others may take the slot that is free now: that is no sign that nobody takes it up, for which pauses grow.
             pause = min(self._pause(due), _LONGEST_HERE) if here else self._pause(due)
             # Whatever comes due before a pause is over, a deadline above all, does not wait for its end.
-            until = min(now + pause, next_look(binding.definition, stored.state, now, pause))
+            until = min(now + pause, next_look(agenda, now, pause))
         looks = not lanes or has_news or (bool(here) and not is_full)
         if looks or due.dispatches:
             lanes -= here  # one hint is enough for what waits for a slot

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 
 from ..core.state import SagaState
 from ..errors import NoEngine, SagaNotFound, StoreUnavailable
@@ -20,7 +21,14 @@ _BATCH = 500
 
 
 class _Watch:
-    def __init__(self) -> None:
+    """What somebody has heard of a saga.
+
+    Args:
+        for_the_end: whether only states in which the saga is at rest are news.
+    """
+
+    def __init__(self, *, for_the_end: bool) -> None:
+        self._for_the_end = for_the_end
         self.state: SagaState | None = None
         self.is_at_rest = False
         self.news = asyncio.Event()
@@ -29,7 +37,8 @@ class _Watch:
         if self.state is None or state.revision > self.state.revision:
             self.state = state
             self.is_at_rest = at_rest
-            self.news.set()
+            if at_rest or not self._for_the_end:
+                self.news.set()
 
 
 class Watcher:
@@ -68,28 +77,52 @@ class Watcher:
             SagaNotFound: there is no such saga.
             NoEngine: the engine was closed.
         """
-        watch = _Watch()
+        with self._watching(saga_id) as watch:
+            await self._look(saga_id)
+            while True:
+                yield await self._news(watch, saga_id)
+                if watch.is_at_rest and not watch.news.is_set():
+                    return
+
+    async def last(self, saga_id: str) -> SagaState:
+        """The last of ``states``, without the others.
+
+        Raises:
+            SagaNotFound, NoEngine: as there.
+        """
+        with self._watching(saga_id, for_the_end=True) as watch:
+            await self._look(saga_id)
+            while True:
+                state = await self._news(watch, saga_id)
+                if watch.is_at_rest:  # still
+                    return state
+
+    @contextmanager
+    def _watching(self, saga_id: str, *, for_the_end: bool = False) -> Generator[_Watch]:
+        watch = _Watch(for_the_end=for_the_end)
         self._watches.setdefault(saga_id, []).append(watch)
         self._watched.set()
         try:
-            # After registering, so that nothing falls in between.
-            stored = (await self._store.load([saga_id])).get(saga_id)
-            if stored is None:
-                raise SagaNotFound(saga_id)
-            self._see(stored)
-            while True:
-                await watch.news.wait()
-                watch.news.clear()
-                if self._closed:
-                    raise NoEngine(f"the engine was closed while somebody waited for saga {saga_id!r}")
-                assert watch.state is not None, "news come with a state"
-                yield watch.state
-                if watch.is_at_rest and not watch.news.is_set():
-                    return
+            yield watch
         finally:
             self._watches[saga_id].remove(watch)
             if not self._watches[saga_id]:
                 del self._watches[saga_id]
+
+    async def _look(self, saga_id: str) -> None:
+        """See the state as it is now: after registering, so that nothing falls in between."""
+        stored = (await self._store.load([saga_id])).get(saga_id)
+        if stored is None:
+            raise SagaNotFound(saga_id)
+        self._see(stored)
+
+    async def _news(self, watch: _Watch, saga_id: str) -> SagaState:
+        await watch.news.wait()
+        watch.news.clear()
+        if self._closed:
+            raise NoEngine(f"the engine was closed while somebody waited for saga {saga_id!r}")
+        assert watch.state is not None, "news come with a state"
+        return watch.state
 
     async def run(self) -> None:
         """Ask the store, for as long as somebody watches."""

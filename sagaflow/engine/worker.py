@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from .. import tasks
-from ..core.events import Event, Fate, Released, WorkerLost
+from ..core.events import Event, Released, WorkerLost
 from ..core.state import Direction, SagaState
 from ..core.work import Agenda
 from ..errors import StoreUnavailable
@@ -18,37 +16,25 @@ from ..ports import Broker, Codec, Lane, Outcome, Store, Stored, Transition
 from ..ports.clock import Clock
 from ..record import Family, SagaRecord
 from ..throttle import Throttle
-from .binding import Binding
+from .attempts import Attempt, Attempts
 from .bindings import Bindings
 from .committer import Committer
 from .duties import Duties
-from .families import load_family
 from .hints import Hints
 from .isolation import Isolation
 from .liveness import Liveness
-from .mailbox import Attempt, Mailbox
+from .mailbox import Mailbox
 from .reading import Reader
-from .runner import Pulse, Result, Runner
+from .runner import Runner
 from .settings import Settings
 from .slots import Slots
+from .turns import Turns
 from .watcher import Watcher
 
 logger: logging.Logger = logging.getLogger("sagaflow.worker")
 
 
 _LAST_CALL = 3.0  # seconds for tasks that have had all the time there was
-
-
-@dataclass(slots=True)
-class _Running:
-    """An attempt while it runs in this process."""
-
-    mailbox: Mailbox
-    binding: Binding
-    state: SagaState
-    attempt: Attempt
-    began: bool = False
-    event: Result | None = None
 
 
 _CALM = (0.05, 1.0)  # seconds without new work after the store failed: the first time, and at most
@@ -81,6 +67,8 @@ class Worker:
         self.settings = settings
         self.watcher = watcher
         self.runner = runner
+        self.in_place: float = settings.in_place.total_seconds()
+        self._patience = settings.patience.total_seconds()
         self.slots: Slots = Slots(settings.concurrency)
         self.isolation: Isolation = Isolation(self._look_again)
         self.throttle: Throttle = Throttle(logger)
@@ -88,8 +76,8 @@ class Worker:
         self._reader = Reader(store)
         self._liveness = liveness
         self._mailboxes: dict[str, Mailbox] = {}
-        self._attempts: dict[tuple[str, Attempt], asyncio.Task[None]] = {}
-        self._pulses: dict[tuple[str, Attempt], Pulse] = {}
+        self.attempts: Attempts = Attempts(self)
+        self.turns: Turns = Turns(self)
         self.duties: Duties = Duties(self)
         self._tasks: dict[asyncio.Task[None], None] = {}  # a set that keeps the order
         self._draining = False
@@ -104,7 +92,8 @@ class Worker:
         try:
             while not tasks.is_cancelled():
                 await self.slots.wait()
-                await asyncio.sleep(max(0.0, self._calm_until - self.clock.monotonic()))
+                if self._calm and (left := self._calm_until - self.clock.monotonic()) > 0:
+                    await asyncio.sleep(left)
                 await self._liveness.assured(self.owner)
                 delivery = await subscription.receive()
                 if self.slots.try_take():
@@ -119,18 +108,18 @@ class Worker:
         self._draining = True
         for mailbox in list(self._mailboxes.values()):
             mailbox.disarm()
-        end = self.clock.monotonic() + self.settings.grace.total_seconds()
-        # A claim that was being committed when the draining began adds an attempt, which ends at once.
-        while self._attempts and (left := end - self.clock.monotonic()) > 0:
-            await asyncio.wait(self._attempts.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        for (saga_id, attempt), task in list(self._attempts.items()):
-            logger.warning(
-                "saga %s: step %s outlasts the grace period and is cancelled",
-                saga_id,
-                attempt[0],
-                extra={"saga_id": saga_id, "step": attempt[0], "attempt": attempt[2]},
-            )
-            task.cancel()
+        try:
+            async with asyncio.timeout(self.settings.grace.total_seconds()):
+                await self.attempts.none()
+        except TimeoutError:
+            for saga_id, attempt in self.attempts:
+                logger.warning(
+                    "saga %s: step %s outlasts the grace period and is cancelled",
+                    saga_id,
+                    attempt[0],
+                    extra={"saga_id": saga_id, "step": attempt[0], "attempt": attempt[2]},
+                )
+            self.attempts.cancel()
         # What cannot be committed by now is lost with this worker, and done again by another one.
         end = self.clock.monotonic() + self.settings.death_after.total_seconds()
         while self._tasks and (left := end - self.clock.monotonic()) > 0:
@@ -148,8 +137,12 @@ class Worker:
         return not self._draining and self._liveness.is_assured
 
     @property
-    def in_flight(self) -> int:
-        return len(self._attempts)
+    def is_draining(self) -> bool:
+        return self._draining
+
+    async def is_alive(self, incarnation: str) -> bool:
+        """Wait until it is certain that nobody can have judged this incarnation dead, or that it is."""
+        return await self._liveness.assured(incarnation)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task that ``drain`` waits for."""
@@ -192,11 +185,9 @@ class Worker:
         self._calm = 0.0
         return stored
 
-    async def commit(self, transition: Transition) -> Outcome:
-        outcome = await self._committer.commit(transition)
-        if outcome is Outcome.UNSURE:
-            self.store_failed(StoreUnavailable("it is not known whether a change was made"))
-        return outcome
+    def commit(self, transition: Transition) -> asyncio.Future[Outcome]:
+        """What became of it; a saga has at most one transition under way."""
+        return self._committer.commit(transition)
 
     def store_failed(self, error: StoreUnavailable) -> None:
         """Take no new work for a moment."""
@@ -207,9 +198,9 @@ class Worker:
     def wake_at(self, agenda: Agenda, now: float) -> float | None:
         """When a sweeper must look: at once when due, but later for what a hint or this worker's memory brings on."""
         due = agenda.due
-        if due is None or self._draining or due > now + self.settings.in_place.total_seconds():
+        if due is None or self._draining or due > now + self.in_place:
             return due
-        late = max(due, now) + self.settings.patience.total_seconds()
+        late = max(due, now) + self._patience
         elsewhere = (
             work.due for work in agenda.works if work.due > now and Lane(work.queue, work.side) not in self.lanes
         )
@@ -217,80 +208,14 @@ class Worker:
 
     # ------------------------------------------------------------------ attempts
 
-    def begin(self, mailbox: Mailbox, binding: Binding, state: SagaState, attempt: Attempt) -> None:
-        """Run a claimed attempt in a task of its own; its slot is taken already."""
-        running = _Running(mailbox, binding, state, attempt)
-        mailbox.running += 1
-        mailbox.runs_cancellable = binding.definition.cancel_siblings
-        task = self.spawn(self._run(running), f"{attempt[0]} of {mailbox.saga_id}")
-        self._attempts[mailbox.saga_id, attempt] = task
-        # A task that is cancelled before its first step runs none of its code: only a callback always comes.
-        task.add_done_callback(partial(self._ended, running))
-
     def is_running(self, saga_id: str, attempt: Attempt) -> bool:
         """Whether this attempt runs here, may be about to, or has ended and is not recorded yet."""
         mailbox = self._mailboxes.get(saga_id)
-        return (saga_id, attempt) in self._attempts or (mailbox is not None and mailbox.holds(attempt))
-
-    async def _run(self, running: _Running) -> None:
-        step, direction, _, owner = running.attempt
-        # Not begun is handed over at once: nobody need wait for this worker.
-        if self._draining or not await self._liveness.assured(owner):
-            return
-        state, declared = running.state, running.binding.plan(running.state)[step]
-        family: Family = {}
-        if direction is Direction.FORWARD and any(state.steps[name].linked for name in declared.inputs):
-            try:
-                family = await load_family(self.store, [state], self.record)
-            except StoreUnavailable as error:
-                self.store_failed(error)
-                return
-        key = state.id, running.attempt
-        self._pulses[key] = pulse = Pulse(declared.heartbeat_timeout)
-        running.began = True
-        try:
-            running.event = await self.runner.run(
-                running.binding, state, declared, direction, family=family, pulse=pulse
-            )
-        finally:
-            del self._pulses[key]
-
-    def _ended(self, running: _Running, task: asyncio.Task[None]) -> None:
-        mailbox = running.mailbox
-        step, direction, number, _ = running.attempt
-        del self._attempts[mailbox.saga_id, running.attempt]
-        mailbox.running -= 1
-        event: Event | None = running.event
-        if not task.cancelled() and (error := task.exception()) is not None:
-            fields = {"saga_id": mailbox.saga_id, "step": step, "attempt": number}
-            logger.error("saga %s: step %s could not be run", mailbox.saga_id, step, exc_info=error, extra=fields)
-            event = self.runner.ended(running.state, step, direction, number, error, Fate.FINAL)
-        elif event is None and (not running.began or self._draining):
-            event = Released(step, direction, number, self.clock.now(), begun=running.began)
-        if event is None:
-            # Cancelled in mid-step since this worker was judged dead: the record of its death says so.
-            self.slots.give()
-            self.retire(mailbox)
-        else:
-            mailbox.put(event, slot=True)
+        return (saga_id, attempt) in self.attempts or (mailbox is not None and mailbox.holds(attempt))
 
     def incarnation_died(self, owner: str) -> None:
         """This worker was judged dead: what it ran under that name is taken over, so it must stop."""
-        for (_, attempt), task in list(self._attempts.items()):
-            if attempt[3] == owner:
-                task.cancel()
-
-    def cancel_unwanted(self, state: SagaState, steps: Sequence[str]) -> None:
-        """Cancel what runs here of these steps: the saga has turned back, and will not wait for it."""
-        for name in steps:
-            track = state.steps[name].forward
-            if track.claim is None:
-                continue
-            key = state.id, (name, Direction.FORWARD, track.attempt, track.claim.owner)
-            pulse = self._pulses.get(key)
-            if pulse is not None and not pulse.is_cancelled:
-                pulse.is_cancelled = True
-                self._attempts[key].cancel()
+        self.attempts.cancel(owner)
 
     def check_wanted(self) -> None:
         """Look whether what runs here is still wanted, where its saga may have turned back elsewhere."""

@@ -26,7 +26,7 @@ from sagaflow.core.events import (
     Ticked,
 )
 from sagaflow.core.state import Direction, LockStatus, SagaState, SagaStatus, StepState, StepStatus
-from sagaflow.core.work import duties, next_due, open_work, undo_payload, unwanted
+from sagaflow.core.work import Agenda, duties, next_due, open_work, undo_payload, unwanted
 from tests.properties.graph import Node, Nodes, graph_of
 
 SCHEDULED, STARTED, COMPENSATING = SagaStatus.SCHEDULED, SagaStatus.STARTED, SagaStatus.COMPENSATING
@@ -84,6 +84,9 @@ def check_change(definition: SagaDefinition, before: SagaState, event: Event, af
     if after.status is FAILED and before.status is not FAILED:
         _check_failed(nodes, after)
     assert not before.paused or not isinstance(event, Claimed | Ticked), "nothing begins while it is paused"
+    if isinstance(event, Claimed):
+        left = Agenda.of(definition, before).without([event], after.updated_at)
+        assert left == Agenda.of(definition, after), "a claim opens nothing, and closes nothing but what it takes up"
     assert len(after.acts) >= len(before.acts) or len(before.acts) == 100
     check_state(definition, after)
 

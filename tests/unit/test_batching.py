@@ -30,11 +30,10 @@ class Squares:
 async def test_what_comes_while_a_call_is_under_way_makes_up_the_next_one() -> None:
     squares = Squares()
     squares.open.clear()
-    first = asyncio.create_task(squares.batches.submit(1))
+    first = squares.batches.submit(1)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    others = [asyncio.create_task(squares.batches.submit(number)) for number in (2, 3)]
-    await asyncio.sleep(0)
+    others = [squares.batches.submit(number) for number in (2, 3)]
     squares.open.set()
     assert await asyncio.gather(first, *others) == [1, 4, 9]
     assert squares.calls == [[1], [2, 3]]
@@ -65,8 +64,7 @@ async def test_an_error_of_one_is_raised_for_that_one_and_one_of_the_call_for_al
 async def test_whoever_is_cancelled_takes_nobody_along() -> None:
     squares = Squares()
     squares.open.clear()
-    hasty, patient = (asyncio.create_task(squares.batches.submit(number)) for number in (1, 2))
-    await asyncio.sleep(0)
+    hasty, patient = (squares.batches.submit(number) for number in (1, 2))
     await asyncio.sleep(0)
     hasty.cancel()
     with pytest.raises(asyncio.CancelledError):

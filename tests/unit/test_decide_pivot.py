@@ -124,3 +124,8 @@ def test_a_pivot_that_is_left_out_has_passed() -> None:
 @pytest.mark.parametrize("fate", [Fate.RETRYABLE, Fate.TIMED_OUT])
 def test_a_pivot_is_tried_again_like_any_other_step(fate: Fate) -> None:
     given(selling()).does("reserve").fails("pay", fate).expect(SagaStatus.STARTED, opens="pay").later(10).does("pay")
+
+
+def test_the_output_of_a_pivot_that_was_given_back_as_not_begun_says_that_it_has_passed() -> None:
+    story = given(selling()).does("reserve").claims("pay").releases("pay").succeeds("pay", "paid", attempt=1)
+    story.expect_no_change(*STOPS).expect(opens="pay").does("pay").expect(opens="ship, mail")
