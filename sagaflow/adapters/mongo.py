@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from pymongo import ASCENDING, DESCENDING, MongoClient
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from ..core.state import SagaStatus
@@ -68,6 +69,9 @@ T = TypeVar("T")
 
 TIMEOUT: Final = 20.0
 """Seconds for one call. An election takes ten by default, and it is noticed a few seconds late."""
+
+_SWEEP: Final = "swept"
+"""The field of a document that names the call which put it off last."""
 
 # How often a post is tried whose conditions failed and, when looked at, held again.
 _POST_TRIES = 5
@@ -242,16 +246,23 @@ class MongoStore(MongoWriting):
     @unbroken
     async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
         check_ids(found.saga_id for found in due)
+        if not due:
+            return []
+        sweep = ObjectId()
+        updates = [
+            UpdateOne(
+                is_at(found),
+                {"$set": {"wake_at": at, "inbox.$[].at": at, _SWEEP: sweep}, "$inc": {"dispatches": int(counts)}},
+            )
+            for found, at in zip(due, until, strict=True)
+        ]
         async with self._answering("defer sagas"):
-            return await all_of(*(self._defer(found, at, counts) for found, at in zip(due, until, strict=True)))
-
-    async def _defer(self, due: Due, until: float, counts: bool) -> bool:
-        found = await self._sagas.find_one_and_update(
-            is_at(due),
-            {"$set": {"wake_at": until, "inbox.$[].at": until}, "$inc": {"dispatches": int(counts)}},
-            projection={"_id": 1},
-        )
-        return found is not None
+            if (await self._sagas.bulk_write(updates, ordered=False)).matched_count == len(due):
+                return [True] * len(due)
+            ids = [found.saga_id for found in due]
+            ours = await self._sagas.find({"_id": {"$in": ids}, _SWEEP: sweep}, {"_id": 1}).to_list(None)
+        put_off = {document["_id"] for document in ours}
+        return [saga_id in put_off for saga_id in ids]
 
     @unbroken
     async def orphans(self, limit: int, fingerprints: Sequence[str] | None = None) -> list[Orphan]:
