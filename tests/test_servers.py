@@ -14,7 +14,7 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.database import Database
 
 from tests.conftest import RequireServer
-from tests.servers import MongoMember, MongoReplicaSet, RabbitMQNode, ServerFailed
+from tests.servers import MongoMember, MongoReplicaSet, PostgresServer, RabbitMQNode, ServerFailed
 from tests.servers.ports import accepts_connections
 
 REPOSITORY = Path(__file__).parent.parent
@@ -149,10 +149,11 @@ time.sleep(60)
     [
         pytest.param(RabbitMQNode, marks=pytest.mark.rabbitmq),
         pytest.param(MongoMember, marks=pytest.mark.mongodb),
+        pytest.param(PostgresServer, marks=pytest.mark.postgres),
     ],
 )
 def test_nothing_is_left_of_a_server_whose_owner_is_killed(
-    kind: type[RabbitMQNode] | type[MongoMember], require_server: RequireServer
+    kind: type[RabbitMQNode] | type[MongoMember] | type[PostgresServer], require_server: RequireServer
 ) -> None:
     require_server(kind)
     script = LAUNCHES_A_SERVER_AND_WAITS.format(kind=kind.__name__)

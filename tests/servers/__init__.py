@@ -8,7 +8,8 @@ own; both are given back when the block is left, and also when this process is k
 """
 
 from tests.servers.mongodb import MongoMember, MongoReplicaSet
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerFailed
 from tests.servers.rabbitmq import RabbitMQNode
 
-__all__ = ["MongoMember", "MongoReplicaSet", "RabbitMQNode", "ServerFailed"]
+__all__ = ["MongoMember", "MongoReplicaSet", "PostgresServer", "RabbitMQNode", "ServerFailed"]

@@ -1,0 +1,1 @@
+"""The store in PostgreSQL among the examples, against a real server."""
