@@ -58,21 +58,27 @@ class Mailbox:
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._proposed: set[Attempt] = set()
+        self._opening: set[Attempt] = set()  # claimed in a saga that is being kept for the first time
         self._claimed: list[Claim] = []  # in the last turn, and not begun
         self._refused_at: int | None = None  # the revision on which the last commit was not made
         self._dutiful = False  # what the saga owes to others is being done
 
     @property
     def is_idle(self) -> bool:
-        return not self._turning and not self.running and self._timer is None and not self._dutiful
+        is_held = self._turning or self.running or self._opening or self._dutiful
+        return not is_held and self._timer is None
 
     def holds(self, attempt: Attempt) -> bool:
         """Whether a commit that claims this attempt may be under way, or its end waits to be committed."""
         step, direction, number, _ = attempt
-        return attempt in self._proposed or any(
-            isinstance(event, Succeeded | Probed | Ended)
-            and (event.step, event.direction, event.attempt) == (step, direction, number)
-            for event in self._events
+        return (
+            attempt in self._proposed
+            or attempt in self._opening
+            or any(
+                isinstance(event, Succeeded | Probed | Ended)
+                and (event.step, event.direction, event.attempt) == (step, direction, number)
+                for event in self._events
+            )
         )
 
     def put(self, *events: Event, slot: bool = False) -> None:
@@ -274,6 +280,40 @@ class Mailbox:
             else:
                 self._worker.retire(self)
 
+    # ------------------------------------------------------------------ a new saga
+
+    def open(self, binding: Binding, state: SagaState, agenda: Agenda, now: float) -> SagaState:
+        """The state of a saga that is about to be kept, with all claimed in it that can be run here at once.
+
+        Whoever keeps it says then what became of that: ``opened``, ``not_opened``, or ``perhaps_opened``.
+        """
+        for claim in self._claims(binding, state, agenda, now):
+            state = decide(binding.definition, state, claim)
+            self._opening.add(_attempt_of(state, claim))
+        return state
+
+    def opened(self, binding: Binding, state: SagaState, agenda: Agenda) -> None:
+        """It is kept: what was claimed begins."""
+        self._adopt(binding, state)
+        if not self._turning:
+            self._stored, self._agenda = Stored(state), agenda
+            self._turning = True
+            _ = self._worker.spawn(self._work(), f"saga {self.saga_id}")
+
+    def not_opened(self) -> None:
+        """It is not kept: another saga has its id, or nothing could be claimed."""
+        self._opening.clear()
+        if not self._turning:
+            self._worker.slots.give(self._slots)
+            self._slots = 0
+            self._worker.retire(self)
+
+    def perhaps_opened(self) -> None:
+        """It is not known: it is as with any commit whose reply was lost."""
+        self._proposed |= self._opening
+        self._opening.clear()
+        self.look()
+
     # ------------------------------------------------------------------ claims
 
     def _claims(self, binding: Binding, state: SagaState, agenda: Agenda, now: float) -> list[Claimed]:
@@ -298,20 +338,20 @@ class Mailbox:
 
     def _adopt(self, binding: Binding, state: SagaState) -> None:
         """Begin what a commit claimed whose reply was lost."""
-        if not self._proposed:
+        if not (self._proposed or self._opening):
             return
         for name, step in state.steps.items():
-            for direction in Direction:
-                claim = step.track(direction).claim
-                if claim is not None:
+            for direction, track in zip(Direction, step.tracks, strict=True):
+                if (claim := track.claim) is not None:
                     self._begin(binding, state, [Claimed(name, direction, claim.owner, claim.since)], adopt=True)
 
     def _begin(self, binding: Binding, state: SagaState, claims: Sequence[Claimed], *, adopt: bool = False) -> None:
         for claim in claims:
             attempt = _attempt_of(state, claim)
-            if adopt and attempt not in self._proposed:
+            if adopt and attempt not in self._proposed and attempt not in self._opening:
                 continue
             self._proposed.discard(attempt)
+            self._opening.discard(attempt)
             if self._slots:
                 self._slots -= 1
             else:

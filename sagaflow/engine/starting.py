@@ -148,15 +148,39 @@ class Starting(Looking, Acting):
         )
         check_room(binding.definition, state, self._settings.payload_limit)
         state = with_retention(state, self._settings)  # one that has no steps has ended already
+        if await self._keep(binding, state, now):
+            return SagaHandle(self, saga_id)
+        await self._must_be_same(binding, state, context)
+        return SagaHandle(self, saga_id)
+
+    async def _keep(self, binding: Binding, state: SagaState, now: float) -> bool:
+        """Keep a new saga, and have its work begun, here or elsewhere; False if there is one with its id."""
         agenda = Agenda.of(binding.definition, state)
+        # Where this process works too, it goes straight on with what it starts, for as long as it has slots.
+        mailbox = self._worker.new_mailbox(state.id) if self._worker is not None else None
+        if mailbox is not None:
+            opened = mailbox.open(binding, state, agenda, now)
+            if opened is state:
+                mailbox.not_opened()
+                mailbox = None
+            else:
+                state, agenda = opened, Agenda.of(binding.definition, opened)
         wake_at = None
         if agenda.due is not None:
             wake_at = next_look(agenda, now, self._settings.patience.total_seconds())
-        if await self._store.insert(state, wake_at):
+        try:
+            is_new = await self._store.insert(state, wake_at)
+        except BaseException:
+            if mailbox is not None:
+                mailbox.perhaps_opened()
+            raise
+        if mailbox is not None and is_new:
+            mailbox.opened(binding, state, agenda)
+        elif mailbox is not None:
+            mailbox.not_opened()
+        if is_new:
             await self._announce(binding, state, agenda, now, wake_at)
-        else:
-            await self._must_be_same(binding, state, context)
-        return SagaHandle(self, saga_id)
+        return is_new
 
     async def _announce(
         self, binding: Binding, state: SagaState, agenda: Agenda, now: float, wake_at: float | None

@@ -166,6 +166,10 @@ class Worker:
             self._mailboxes[saga_id] = Mailbox(self, saga_id)
         return self._mailboxes[saga_id]
 
+    def new_mailbox(self, saga_id: str) -> Mailbox | None:
+        """The mailbox of a saga that is about to be kept; None if something of a saga with this id is done here."""
+        return None if saga_id in self._mailboxes else self._mailbox(saga_id)
+
     def retire(self, mailbox: Mailbox) -> None:
         """Forget a mailbox that has nothing to do."""
         if mailbox.is_idle and self._mailboxes.pop(mailbox.saga_id, None) is not None:

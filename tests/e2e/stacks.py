@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ QUICK = Settings(
     grace=timedelta(seconds=5),
 )
 """So that tests need not wait for what a service waits for gladly."""
+
+
+async def connected(engine: Engine) -> None:
+    """Return when the engine has its broker, for which nothing waits that it does by itself."""
+    while engine.health.broker == "connecting":  # noqa: ASYNC110  # no event tells
+        await asyncio.sleep(0.01)
 
 
 def topology(prefix: str) -> Topology:

@@ -24,7 +24,7 @@ from sagaflow import (
     step,
 )
 
-from .stacks import QUICK, Stack
+from .stacks import QUICK, Stack, connected
 
 SOON = timedelta(seconds=20)
 
@@ -238,6 +238,7 @@ async def test_an_engine_without_the_actions_leaves_it_to_one_that_has_them(stac
         # Neither one that has other actions nor one that has none at all is disturbed, also if it comes later.
         async with engine_with(stack, sagas=[Plain]) as stranger:
             await (await stranger.start(Plain, "x")).result(timeout=SOON)
+            await connected(stranger)
             assert stranger.health.ok
             seen = await stranger.get(handle.id)
             assert seen.context == {"order_id": "o-1", "customer": "ada"}

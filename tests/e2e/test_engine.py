@@ -31,7 +31,7 @@ from sagaflow import (
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.ports import Stored
 
-from .stacks import QUICK, Stack
+from .stacks import QUICK, Stack, connected
 
 SOON = timedelta(seconds=20)
 
@@ -146,6 +146,7 @@ async def test_lists_are_filtered_and_paged_newest_first(stack: Stack) -> None:
 async def test_an_engine_is_healthy_while_it_works(stack: Stack) -> None:
     async with stack.engine(Other) as engine:
         await (await engine.start(Other, "x")).result(timeout=SOON)
+        await connected(engine)
         health = engine.health
         assert health.ok
         assert health.failures == ()

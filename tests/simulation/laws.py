@@ -63,6 +63,7 @@ class Laws:
         else:
             self._check_step_by_step(before, after)
             self._check_arrow(before, after)
+        self._check_claims(after)
         if transition is not None and not after.status.is_terminal:
             self._check_is_awaited(after, transition)
         self._check_locks(after)
@@ -89,6 +90,8 @@ class Laws:
                 self._check_has_succeeded(after, name, Direction.FORWARD, is_new=old.status is not new.status)
             if not acted and self._is_seen_outside(after, name):
                 self._check_has_succeeded(after, name, Direction.UNDO, is_new=new.undone and not old.undone)
+
+    def _check_claims(self, after: SagaState) -> None:
         for name, step in after.steps.items():
             for direction in Direction:
                 claim = step.track(direction).claim

@@ -237,7 +237,8 @@ class _Run:
 
     async def _ask(self, process: Process) -> None:
         """Starts all sagas, and does to some of them what clients and operators do; from the beginning if it dies."""
-        engine = await self._opened(process, work="none")
+        # Where it works too, it goes straight on with what it starts.
+        engine = await self._opened(process, work=process.random.choice(["none", "all"]))
         await asyncio.gather(*(self._care(engine, process, *plan) for plan in self._plans))
         while True:
             await asyncio.sleep(1)
