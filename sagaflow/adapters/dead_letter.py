@@ -15,9 +15,11 @@ class DeadLetter(Struct, frozen=True):
         queue: the broker's queue that it was in; empty if that is not known.
         hint: what it was; None for a message that was no hint.
         at: when it was put aside, in seconds since the epoch by the clock of whoever did; None if that is not known.
+        id: names the message, while it is there; empty if nothing does.
     """
 
     reason: str
     queue: str
     hint: Hint | None
     at: float | None
+    id: str = ""

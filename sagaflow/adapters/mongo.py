@@ -30,6 +30,7 @@ from ..ports import (
 from . import mongo_locks, mongo_retention
 from .mongo_calls import Calls, all_of, is_too_large, unbroken
 from .mongo_clients import Clients, client_within, clients_of
+from .mongo_diagnosis import MongoDiagnosis
 from .mongo_documents import (
     DUE,
     LISTED,
@@ -77,7 +78,7 @@ _SWEEP: Final = "swept"
 _POST_TRIES = 5
 
 
-class MongoStore(MongoWriting):
+class MongoStore(MongoWriting, MongoDiagnosis):
     """A ``Store`` in MongoDB: one document a saga, each change of it atomic on the condition that nobody was quicker.
 
     A change is one ``find_one_and_update``; changes of different sagas that come at the same moment are one

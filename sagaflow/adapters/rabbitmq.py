@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from ..errors import BrokerUnavailable, ConfigurationError
 from ..ports.broker import Hint, Lane
+from ..ports.diagnosis import Diagnosis
+from . import rabbitmq_diagnosis as diagnosis
 from . import rabbitmq_inspection as inspection
 from .dead_letter import DeadLetter
 from .rabbitmq_access import Access
@@ -21,6 +23,7 @@ from .rabbitmq_topology import Topology
 __all__ = ["DeadLetter", "RabbitBroker", "Topology"]
 
 _ASK_TIMEOUT: Final = 10.0
+_SETTLE_TIMEOUT: Final = 300.0  # letters go one by one, and there may be many
 _DEFAULT: Final = Topology()
 
 
@@ -161,6 +164,43 @@ class RabbitBroker:
         session = await self._publisher.session()
         async with answering("show dead letters", _ASK_TIMEOUT):
             return await inspection.peek(session.connection, self._topology.dead_queue, limit)
+
+    async def requeue_dead_letters(self, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
+        """Hand the hints of dead letters to workers once more; those that are no hints stay. Returns what was requeued.
+
+        Raises:
+            BrokerUnavailable: it does not answer; what was not requeued by then stays.
+        """
+
+        async def requeue(letter: DeadLetter) -> None:
+            if letter.hint is not None:
+                await self._publisher.publish([letter.hint])
+
+        return await self._settle("requeue dead letters", lambda one: one.hint is not None and wanted(one), requeue)
+
+    async def drop_dead_letters(self, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
+        """Throw dead letters away. Sagas do not need them: sweepers find in the store what is to be done.
+
+        Raises:
+            BrokerUnavailable: it does not answer; what was not dropped by then stays.
+        """
+
+        async def drop(letter: DeadLetter) -> None: ...
+
+        return await self._settle("drop dead letters", wanted, drop)
+
+    async def diagnose_lanes(self, lanes: Sequence[Lane]) -> list[Diagnosis]:
+        """See ``BrokerDiagnosis``."""
+        session = await self._publisher.session()
+        async with answering("say how it is", _ASK_TIMEOUT):
+            return await diagnosis.diagnose(session.connection, self._topology, lanes)
+
+    async def _settle(
+        self, what: str, wanted: Callable[[DeadLetter], bool], act: Callable[[DeadLetter], Awaitable[None]]
+    ) -> list[DeadLetter]:
+        session = await self._publisher.session()
+        async with answering(what, _SETTLE_TIMEOUT):
+            return await inspection.settle(session.connection, self._topology.dead_queue, wanted, act)
 
     async def _depth(self, queue: str) -> int:
         session = await self._publisher.session()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
@@ -42,3 +44,29 @@ async def peek(connection: AbstractConnection, queue: str, limit: int) -> list[D
         except ChannelNotFoundEntity:
             pass
     return letters
+
+
+async def settle(
+    connection: AbstractConnection,
+    queue: str,
+    wanted: Callable[[DeadLetter], bool],
+    act: Callable[[DeadLetter], Awaitable[None]],
+) -> list[DeadLetter]:
+    """Take the dead letters that are wanted out of their queue, each once ``act`` has returned; the others stay.
+
+    Returns:
+        those that were taken out. If ``act`` raises, what was not settled by then stays.
+    """
+    settled: list[DeadLetter] = []
+    left = await depth(connection, queue)  # what comes meanwhile, perhaps by this, is not looked at
+    # What was fetched and is not wanted goes back when the channel is closed, and not before: none comes twice.
+    async with throwaway_channel(connection) as channel:
+        source = await channel.get_queue(queue, ensure=False)
+        while left and (message := await source.get(fail=False)) is not None:
+            left -= 1
+            letter = wire.read_dead_letter(message)
+            if wanted(letter):
+                await act(letter)
+                await message.ack()
+                settled.append(letter)
+    return settled

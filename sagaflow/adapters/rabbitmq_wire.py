@@ -101,13 +101,14 @@ def read_dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
         hint = None
     headers = message.headers
     at = message.timestamp.timestamp() if message.timestamp else None
+    name = message.message_id or ""
     if REASON_HEADER in headers:
-        return DeadLetter(str(headers[REASON_HEADER]), str(headers.get(QUEUE_HEADER, "")), hint, at)
+        return DeadLetter(str(headers[REASON_HEADER]), str(headers.get(QUEUE_HEADER, "")), hint, at, name)
     deaths = headers.get("x-death")
     death = deaths[0] if isinstance(deaths, list) and deaths else None
     if isinstance(death, Mapping):
-        return DeadLetter(str(death.get("reason", "")), str(death.get("queue", "")), hint, at)
-    return DeadLetter("unknown", "", hint, at)
+        return DeadLetter(str(death.get("reason", "")), str(death.get("queue", "")), hint, at, name)
+    return DeadLetter("unknown", "", hint, at, name)
 
 
 def _message(body: bytes, kind: str) -> Message:

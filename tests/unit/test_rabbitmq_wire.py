@@ -84,12 +84,12 @@ def test_a_reason_is_cut_and_always_sendable() -> None:
 )
 def test_dead_letters_are_read_whoever_wrote_them(headers: dict[str, Any], reason: str, queue: str) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    message: Any = SimpleNamespace(body=wire.encode(HINT).body, headers=headers, timestamp=at)
+    message: Any = SimpleNamespace(body=wire.encode(HINT).body, headers=headers, timestamp=at, message_id="m-1")
 
-    assert wire.read_dead_letter(message) == DeadLetter(reason, queue, HINT, at.timestamp())
+    assert wire.read_dead_letter(message) == DeadLetter(reason, queue, HINT, at.timestamp(), "m-1")
 
 
 def test_a_dead_letter_need_not_be_a_hint() -> None:
-    message: Any = SimpleNamespace(body=b"junk", headers={}, timestamp=None)
+    message: Any = SimpleNamespace(body=b"junk", headers={}, timestamp=None, message_id=None)
 
     assert wire.read_dead_letter(message) == DeadLetter("unknown", "", None, None)
