@@ -1,7 +1,8 @@
 """The messages, to the byte: hints, and letters that nobody could deliver.
 
 A hint is one JSON object of exactly ``v`` (1), ``id``, ``queue`` and ``direction``, at most 64 KiB. Whatever else comes
-is garbage, named by a reason that never quotes it: it may be anything, and reasons are logged.
+is garbage, named by a reason that never quotes it: it may be anything, and reasons are logged. The trace that a saga
+carries stands in the header ``traceparent``, where tools that follow messages look for it; it is not read here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ HINT_TYPE: Final = "sagaflow.hint"
 DEAD_LETTER_TYPE: Final = "sagaflow.dead-letter"
 REASON_HEADER: Final = "x-sagaflow-reason"
 QUEUE_HEADER: Final = "x-sagaflow-queue"
+TRACE_HEADER: Final = "traceparent"
 _REASON_LIMIT: Final = 1_000
 
 T = TypeVar("T")
@@ -59,7 +61,10 @@ def encode(hint: Hint) -> Message:
     body = msgspec.json.encode(_Body(v=VERSION, id=hint.saga_id, queue=lane.queue, direction=lane.direction))
     if len(body) > BODY_LIMIT:
         raise ValueError(f"the hint has {len(body):,} bytes; {BODY_LIMIT:,} are allowed. Use shorter ids")
-    return _message(body, HINT_TYPE)
+    message = _message(body, HINT_TYPE)
+    if hint.trace is not None:
+        message.headers[TRACE_HEADER] = hint.trace
+    return message
 
 
 def decode(body: bytes) -> Hint:

@@ -7,7 +7,7 @@ import typer
 from . import acts, checking, dead_letters, doctor, drawing, listing, purging, showing, starting, working
 from .command import command
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Look at sagas, act on them, and run the workers that do them.",
     epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 no answer.",
     no_args_is_help=True,

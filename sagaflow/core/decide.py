@@ -85,6 +85,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
     root: str | None = None,
     lock: str | None = None,
     items: dict[str, str] | None = None,
+    trace: str | None = None,
 ) -> SagaState:
     """The first state of a saga, its first steps open; scheduled if ``start_at`` lies ahead.
 
@@ -93,6 +94,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
         parent, root: of a child saga.
         lock: the key of the lock that all of it needs.
         items: the payloads that some steps are given besides the context.
+        trace: the W3C ``traceparent`` that its spans belong to.
     """
     scheduled = start_at is not None and start_at > at
     begins = start_at if start_at is not None and scheduled else at
@@ -113,6 +115,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
         root=root,
         lock=lock,
         locks={lock: Lock(LockStatus.WANTED, 1)} if lock is not None else {},
+        trace=trace,
     )
     return _settle(definition, state, at)
 

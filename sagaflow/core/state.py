@@ -251,6 +251,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
         forget_at: when it may be forgotten, once its child sagas know.
         expire_at: when it may be forgotten.
         digest: of a saga that has ended: of all that it holds (``digest_of``), so that it cannot change unseen.
+        trace: the W3C ``traceparent`` that its spans belong to; nothing is decided by it.
     """
 
     id: str
@@ -283,6 +284,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
     forget_at: float | None = None
     expire_at: float | None = None
     digest: str | None = None
+    trace: str | None = None
 
     def with_step(self, name: str, step: StepState) -> SagaState:
         return replace(self, steps={**self.steps, name: step})

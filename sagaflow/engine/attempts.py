@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..core.events import Event, Fate, Released
+from ..core.events import Claimed, Event, Fate, Released
 from ..core.state import Direction, SagaState
 from ..errors import StoreUnavailable
 from ..record import Family
@@ -27,6 +27,11 @@ Attempt = tuple[str, Direction, int, str]
 """What identifies an attempt of a saga for ever: step, direction, number, owner."""
 
 
+def attempt_by(state: SagaState, claim: Claimed) -> Attempt:
+    """The attempt that a claim has brought about in a state."""
+    return claim.step, claim.direction, state.steps[claim.step].track(claim.direction).attempt, claim.owner
+
+
 @dataclass(slots=True)
 class Claim:
     """An attempt that this worker has claimed, and all it takes to run it: its mailbox counts it, its slot is taken."""
@@ -35,6 +40,7 @@ class Claim:
     binding: Binding
     state: SagaState
     attempt: Attempt
+    waited: float | None = None  # seconds to be claimed, if somebody wants to know it
     began: bool = False
     event: Result | None = None
 
@@ -130,7 +136,9 @@ class Attempts:
         self._pulses[claim.key] = pulse = Pulse(declared.timeout, declared.heartbeat_timeout)
         claim.began = True
         try:
-            claim.event = await worker.runner.run(claim.binding, state, declared, direction, family=family, pulse=pulse)
+            claim.event = await worker.runner.run(
+                claim.binding, state, declared, direction, family=family, pulse=pulse, waited=claim.waited
+            )
         finally:
             del self._pulses[claim.key]
 

@@ -18,6 +18,7 @@ from .clock import StoreClock
 from .families import load_family
 from .hints import Hints
 from .machine import Machine
+from .observing import Observers
 from .settings import Settings
 from .watcher import Watcher
 from .worker import Worker
@@ -33,6 +34,7 @@ class EngineBase:
     _settings: Settings
     _machine: Machine
     _hints: Hints
+    _observers: Observers | None
     _starts: asyncio.Semaphore
     _watcher: Watcher
     _worker: Worker | None
@@ -80,4 +82,4 @@ class EngineBase:
         elif (binding := self._bindings.known(state)) is not None:
             queues = {step.queue for step in binding.definition}
             sides = (Direction.FORWARD, Direction.UNDO)
-            await self._hints.send(state.id, {Lane(queue, side) for queue in queues for side in sides})
+            await self._hints.send(state.id, {Lane(queue, side) for queue in queues for side in sides}, state.trace)

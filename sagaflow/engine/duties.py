@@ -32,6 +32,7 @@ from ..core.events import (
 )
 from ..core.state import Link, LockStatus, SagaState, SagaStatus
 from ..core.work import Agenda, Duty, DutyKind
+from ..errors import StoreUnavailable
 from ..ports import Lane, Posted, Signal, Ticket
 from .binding import Binding
 from .deadlocks import Deadlock, find_deadlock
@@ -53,6 +54,18 @@ class Duties:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+
+    async def do_all(self, binding: Binding, state: SagaState, owed: Sequence[Duty]) -> list[Event]:
+        """What has come of these duties; the rest of them cannot be done now."""
+        events: list[Event] = []
+        try:
+            for duty in owed:
+                events += await self.do(binding, state, duty)
+        except StoreUnavailable as error:
+            self._worker.store_failed(error)
+        except Exception:
+            logger.exception("saga %s: its duties cannot be done now", state.id, extra={"saga_id": state.id})
+        return events
 
     async def do(self, binding: Binding, state: SagaState, duty: Duty) -> Sequence[Event]:
         """Do one duty.
@@ -97,11 +110,13 @@ class Duties:
         agenda = Agenda.of(definition, child)
         wake_at = next_look(agenda, self._now, worker.settings.patience.total_seconds())
         if await worker.store.insert(child, wake_at):
+            if worker.observers is not None:
+                worker.observers.started(child)
             now = self._now
             lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
             if child.locks:
                 worker.look(name)
-            await worker.hints.send(name, lanes)
+            await worker.hints.send(name, lanes, child.trace)
         elif not await self._is_ours(state, step):
             message = f"the id {name!r} of the child saga is taken by another saga"
             payload = worker.codec.encode(*said("sagaflow.errors.SagaExists", message))
@@ -124,6 +139,7 @@ class Duties:
             parent=_link(state, step),
             root=state.root or state.id,
             lock=lock,
+            trace=state.trace,
         )
         return definition, child
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from .. import ambient
 from ..errors import ConfigurationError
-from ..ports import Broker, Codec, Store
+from ..ports import Broker, Codec, Observer, Store
 from ..saga import Saga
 from .arguments import Work, bind, lanes_of
 from .binding import Factory
@@ -21,9 +21,11 @@ from .clock import StoreClock
 from .hints import Hints
 from .liveness import Liveness
 from .machine import Machine
+from .observing import Observers
 from .recipes import Library
 from .reports import Health
 from .runner import Runner
+from .sampler import Sampler
 from .settings import Settings
 from .starting import Starting
 from .sweeper import Sweeper
@@ -52,10 +54,11 @@ class Engine(Starting, Checking):
         settings: numbers.
         codec: how contexts and outputs are written; JSON by default.
         machine: clocks, chance and the thread of the heartbeat; for simulations.
+        observers: who is told what this process does: metrics, traces.
 
     Raises:
         DefinitionError: a class has faults that could not be seen when it was made.
-        ConfigurationError: a URL or a setting is wrong.
+        ConfigurationError: a URL, a setting or an observer is wrong.
 
     Example:
         >>> async def main() -> None:
@@ -76,6 +79,7 @@ class Engine(Starting, Checking):
         settings: Settings | None = None,
         codec: Codec | None = None,
         machine: Machine | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._machine = machine or Machine()
         self._clock = StoreClock(self._machine)
@@ -84,12 +88,13 @@ class Engine(Starting, Checking):
         self._store = open_store(store)
         self._bindings = Bindings(classes, library, self._store, self._codec, self._clock)
         self._broker = open_broker(broker)
-        self._hints = Hints(self._broker)
+        self._observers = Observers.of(observers)
+        self._hints = Hints(self._broker, self._observers)
         self._settings = settings or Settings()
         self._starts = asyncio.Semaphore(_STARTS)
         self._lanes = lanes_of(classes.values(), work, queues, shared=library.queues)
         self._watcher = Watcher(self._store, self._settings)
-        self._runner = Runner(self._codec, self._clock, self._settings)
+        self._runner = Runner(self._codec, self._clock, self._settings, self._observers)
         self._was_opened = False
         self._loop = None
         self._worker = None
@@ -145,9 +150,15 @@ class Engine(Starting, Checking):
                 liveness=self._liveness,
                 watcher=self._watcher,
                 runner=self._runner,
+                hints=self._hints,
+                observers=self._observers,
             )
             self._part(worker.consume(), "consumer")
             self._part(Sweeper(self._store, worker, self._settings, self._machine.random).run(), "sweeper")
+        if self._observers is not None:
+            for observer in self._observers.all:
+                if observer.sample_every is not None:
+                    self._part(Sampler(self._store, self._clock, self._observers, observer).run(), "sampler")
         for parent, step, child in self._bindings.missing_children:
             logger.warning(
                 "saga %s runs %s in step %s, which this engine does not have: another one must, or write "

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from ..core.work import Agenda
 from ..errors import BrokerUnavailable
-from ..ports import Broker, Delivery, Hint, Lane
+from ..ports import Broker, Delivery, Hint, Lane, Observer
 from ..throttle import Throttle
+from .observing import Observers
 
 logger: logging.Logger = logging.getLogger("sagaflow.hints")
 
@@ -28,24 +29,29 @@ def next_look(agenda: Agenda, now: float, patience: float) -> float:
 class Hints:
     """Tells workers that a saga has work. A hint that is not taken is no error: sweepers make up for it."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, observers: Observers | None = None) -> None:
         self._broker = broker
+        self._observers = observers
         self._throttle = Throttle(logger)
 
-    async def send(self, saga_id: str, lanes: Iterable[Lane]) -> None:
-        """Send one hint to each lane."""
-        hints = [Hint(saga_id, lane) for lane in lanes]
+    async def send(self, saga_id: str, lanes: Iterable[Lane], trace: str | None = None) -> None:
+        """Send one hint to each lane. ``trace`` is the saga's."""
+        hints = [Hint(saga_id, lane, trace) for lane in lanes]
         if not hints:
             return
         try:
             await self._broker.publish(hints)
         except BrokerUnavailable as error:
             self._throttle.warning("publish", "a hint was not taken, sweepers make up for it: %s", error)
+            if self._observers is not None:
+                self._observers.tell(Observer.hints_lost, len(hints))
 
-    async def announce(self, saga_id: str, lanes: Iterable[Lane], taken_up: Iterable[Delivery]) -> None:
+    async def announce(
+        self, saga_id: str, lanes: Iterable[Lane], taken_up: Iterable[Delivery], trace: str | None = None
+    ) -> None:
         """Send one hint to each lane, then settle those that were taken up: in this order none is lost in a crash."""
         try:
-            await self.send(saga_id, lanes)
+            await self.send(saga_id, lanes, trace)
         except Exception:
             logger.exception("saga %s: no hint could be sent", saga_id, extra={"saga_id": saga_id})
         for delivery in taken_up:

@@ -24,12 +24,13 @@ from ..core.events import Claimed, Ended, Event, Probed, Succeeded
 from ..core.state import Direction, SagaState
 from ..core.work import Agenda, Duty, unwanted
 from ..errors import StoreUnavailable
-from ..ports import Delivery, Outcome, Stored, Transition
+from ..ports import Delivery, Observer, Outcome, Stored, Transition
 from ..tasks import is_cancelled
-from .attempts import Attempt, Claim
+from .attempts import Attempt, Claim, attempt_by
 from .binding import Binding
 from .change_log import log_change
 from .isolation import holds_suspect, is_suspect
+from .observing import waited_for
 from .retention import with_retention
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Mailbox:
 
     @property
     def is_idle(self) -> bool:
-        is_held = self._turning or self.running or self._opening or self._dutiful
-        return not is_held and self._timer is None
+        return not (self._turning or self.running or self._opening or self._dutiful or self._timer)
 
     def holds(self, attempt: Attempt) -> bool:
         """Whether a commit that claims this attempt may be under way, or its end waits to be committed."""
@@ -180,6 +180,8 @@ class Mailbox:
             self._proposed.clear()
             for delivery in self._take_deliveries():
                 await delivery.dead_letter(f"there is no saga {self.saga_id}")
+                if worker.observers is not None:
+                    worker.observers.tell(Observer.dead_lettered)
             return True
         binding = await worker.bindings.find(stored.state)
         if binding is None:
@@ -215,9 +217,8 @@ class Mailbox:
                 self._quiet = self._quiet and not is_lost_race
                 return is_lost_race
             self._stored, self._agenda = Stored(after), agenda
-            worker.watcher.notify(after)
-            log_change(stored.state, after)
-            self._begin(binding, after, claims)
+            self._tell(binding, stored.state, after, events)
+            self._begin(binding, after, claims, before=stored.state)
             worker.attempts.cancel_unwanted(after, unwanted(binding.definition, after))
         self._proposed.clear()
         del self._events[: len(events)]
@@ -225,10 +226,18 @@ class Mailbox:
         taken_up = self._take_deliveries(hints)
         if lanes or taken_up:
             # The saga does not wait for the broker.
-            _ = worker.spawn(worker.hints.announce(self.saga_id, lanes, taken_up), f"news of {self.saga_id}")
+            news = worker.hints.announce(self.saga_id, lanes, taken_up, after.trace)
+            _ = worker.spawn(news, f"news of {self.saga_id}")
         self._arm(agenda, now)
         self._do_duties(binding, after, agenda)
         return True
+
+    def _tell(self, binding: Binding, before: SagaState, after: SagaState, events: Sequence[Event]) -> None:
+        """Tell all who look on of what was committed."""
+        self._worker.watcher.notify(after)
+        log_change(before, after)
+        if self._worker.observers is not None:
+            self._worker.observers.committed(binding.definition, before, after, events)
 
     @staticmethod
     def _seal(before: SagaState, changed: SagaState, at: float) -> SagaState:
@@ -238,7 +247,7 @@ class Mailbox:
     async def _commit(
         self, stored: Stored, after: SagaState, wake_at: float | None, claims: Sequence[Claimed]
     ) -> Outcome:
-        self._proposed.update(_attempt_of(after, claim) for claim in claims)
+        self._proposed.update(attempt_by(after, claim) for claim in claims)
         # What was accepted must find the saga still accepting it.
         accepted = stored.state.accepts
         accepts_less = accepted is not after.accepts and not set(accepted).issubset(after.accepts)
@@ -267,12 +276,7 @@ class Mailbox:
     async def _do_all(self, binding: Binding, state: SagaState, owed: Sequence[Duty]) -> None:
         events: list[Event] = []
         try:
-            for duty in owed:
-                events += await self._worker.duties.do(binding, state, duty)
-        except StoreUnavailable as error:
-            self._worker.store_failed(error)
-        except Exception:
-            logger.exception("saga %s: its duties cannot be done now", self.saga_id, extra={"saga_id": self.saga_id})
+            events = await self._worker.duties.do_all(binding, state, owed)
         finally:
             self._dutiful = False
             if events:
@@ -289,12 +293,12 @@ class Mailbox:
         """
         for claim in self._claims(binding, state, agenda, now):
             state = decide(binding.definition, state, claim)
-            self._opening.add(_attempt_of(state, claim))
+            self._opening.add(attempt_by(state, claim))
         return state
 
     def opened(self, binding: Binding, state: SagaState, agenda: Agenda) -> None:
         """It is kept: what was claimed begins."""
-        self._adopt(binding, state)
+        self._adopt(binding, state, before=state)  # it had not waited for anybody
         if not self._turning:
             self._stored, self._agenda = Stored(state), agenda
             self._turning = True
@@ -336,18 +340,27 @@ class Mailbox:
             claims.append(Claimed(work.step, work.direction, worker.owner, now))
         return claims
 
-    def _adopt(self, binding: Binding, state: SagaState) -> None:
+    def _adopt(self, binding: Binding, state: SagaState, *, before: SagaState | None = None) -> None:
         """Begin what a commit claimed whose reply was lost."""
         if not (self._proposed or self._opening):
             return
         for name, step in state.steps.items():
             for direction, track in zip(Direction, step.tracks, strict=True):
                 if (claim := track.claim) is not None:
-                    self._begin(binding, state, [Claimed(name, direction, claim.owner, claim.since)], adopt=True)
+                    claimed = Claimed(name, direction, claim.owner, claim.since)
+                    self._begin(binding, state, [claimed], before=before, adopt=True)
 
-    def _begin(self, binding: Binding, state: SagaState, claims: Sequence[Claimed], *, adopt: bool = False) -> None:
+    def _begin(
+        self,
+        binding: Binding,
+        state: SagaState,
+        claims: Sequence[Claimed],
+        *,
+        before: SagaState | None = None,
+        adopt: bool = False,
+    ) -> None:
         for claim in claims:
-            attempt = _attempt_of(state, claim)
+            attempt = attempt_by(state, claim)
             if adopt and attempt not in self._proposed and attempt not in self._opening:
                 continue
             self._proposed.discard(attempt)
@@ -358,9 +371,8 @@ class Mailbox:
                 self._worker.slots.take()
             self.running += 1
             self.runs_cancellable = binding.definition.cancel_siblings
-            self._claimed.append(Claim(self, binding, state, attempt))
-
-    # ------------------------------------------------------------------ afterwards
+            waited = waited_for(before, claim) if self._worker.observers and before is not None else None
+            self._claimed.append(Claim(self, binding, state, attempt, waited))
 
     def _arm(self, agenda: Agenda, now: float) -> None:
         """Wait here for what is due soon."""
@@ -386,7 +398,3 @@ class Mailbox:
         taken = self._deliveries[:count]
         del self._deliveries[:count]
         return taken
-
-
-def _attempt_of(state: SagaState, claim: Claimed) -> Attempt:
-    return claim.step, claim.direction, state.steps[claim.step].track(claim.direction).attempt, claim.owner

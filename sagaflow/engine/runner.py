@@ -23,6 +23,7 @@ from ..probing import Happened, NotHappened, StillUnknown
 from ..record import Family
 from .binding import Binding
 from .failures import describe
+from .observing import UNOBSERVED, Observers, attempt_of
 from .settings import Settings
 
 logger: logging.Logger = logging.getLogger("sagaflow.step")
@@ -94,12 +95,13 @@ class Pulse:
 class Runner:
     """Calls handlers. Whatever a handler does, an event comes out; only the worker's own cancellation gets through."""
 
-    def __init__(self, codec: Codec, clock: Clock, settings: Settings) -> None:
+    def __init__(self, codec: Codec, clock: Clock, settings: Settings, observers: Observers | None = None) -> None:
         self._codec = codec
         self._clock = clock
         self._settings = settings
+        self._observers = observers
 
-    async def run(
+    async def run(  # all that there is to know of an attempt
         self,
         binding: Binding,
         state: SagaState,
@@ -108,8 +110,12 @@ class Runner:
         *,
         family: Family,
         pulse: Pulse,
+        waited: float | None = None,
     ) -> Result:
         """Run the attempt that ``state`` has claimed.
+
+        Args:
+            waited: how long it had waited to be claimed, in seconds, if that is known.
 
         Raises:
             asyncio.CancelledError: this call was cancelled; then how the handler ended is not known.
@@ -123,7 +129,9 @@ class Runner:
         try:
             method = str(_method(declared, direction))
             handler = attach(binding.handler(method), execution)
-            result = await pulse.bound(getattr(handler, method)(*arguments, **outputs))
+            observers = self._observers
+            with observers.running(attempt_of(state, step, direction, waited)) if observers else UNOBSERVED:
+                result = await pulse.bound(getattr(handler, method)(*arguments, **outputs))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if pulse.is_cancelled:

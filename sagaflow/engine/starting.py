@@ -19,6 +19,7 @@ from .binding import Binding, within
 from .handle import SagaHandle
 from .hints import next_look
 from .looking import Looking
+from .observing import UNOBSERVED
 from .retention import with_retention
 from .values import derive, lock_key
 
@@ -121,7 +122,10 @@ class Starting(Looking, Acting):
         saga_id = checked_id(id) if id is not None else self._machine.new_id()
         # Whoever starts more at once than the store takes waits here, with nothing made yet, and outside its timeouts.
         async with self._starts:
-            return await self._start_now(binding, context, saga_id, start_at, items, named=id is not None)
+            with self._observers.starting(binding.definition.name, saga_id) if self._observers else UNOBSERVED as trace:
+                return await self._start_now(
+                    binding, context, saga_id, start_at, items, named=id is not None, trace=trace
+                )
 
     async def _start_now(  # all that a saga begins with
         self,
@@ -132,6 +136,7 @@ class Starting(Looking, Acting):
         items: Mapping[str, str],
         *,
         named: bool,
+        trace: str | None,
     ) -> SagaHandle[Any]:
         payload = binding.encode_context(context, self._settings.context_limit)
         lock = binding.definition.lock
@@ -145,6 +150,7 @@ class Starting(Looking, Acting):
             named=named,
             lock=lock_key(derive(lock, context)) if lock is not None else None,
             items=dict(items),
+            trace=trace,
         )
         check_room(binding.definition, state, self._settings.payload_limit)
         state = with_retention(state, self._settings)  # one that has no steps has ended already
@@ -174,6 +180,8 @@ class Starting(Looking, Acting):
             if mailbox is not None:
                 mailbox.perhaps_opened()
             raise
+        if is_new and self._observers is not None:
+            self._observers.started(state)
         if mailbox is not None and is_new:
             mailbox.opened(binding, state, agenda)
         elif mailbox is not None:
@@ -191,7 +199,7 @@ class Starting(Looking, Acting):
             lanes = {Lane(step.queue, Direction.FORWARD) for step in binding.definition if not step.after}
         if not lanes and wake_at is not None and wake_at <= now + self._settings.in_place.total_seconds():
             await self._call_attention(state)  # it begins so soon that a worker here waits for it
-        await self._hints.send(state.id, lanes)
+        await self._hints.send(state.id, lanes, state.trace)
 
     async def _must_be_same(self, binding: Binding, state: SagaState, context: object) -> None:
         """The saga that has the id is the one that is to be started."""

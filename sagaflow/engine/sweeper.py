@@ -9,7 +9,7 @@ from random import Random
 
 from ..core.work import Agenda
 from ..errors import StoreUnavailable
-from ..ports import Due, Lane, Store, Stored
+from ..ports import Due, Lane, Observer, Store, Stored
 from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .binding import Binding
@@ -35,6 +35,7 @@ class _Find:
     Attributes:
         until: when it is due again, unless something comes of this.
         lanes: whose workers are told of it.
+        trace: that the saga carries.
         looks: whether this worker looks at it.
         wants: whether it needs a slot of this worker.
         waits: ... of which there are none.
@@ -43,6 +44,7 @@ class _Find:
     due: Due
     until: float
     lanes: frozenset[Lane] = frozenset()
+    trace: str | None = None
     looks: bool = False
     wants: bool = False
     waits: bool = False
@@ -79,24 +81,34 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """One look; returns how many sagas were brought on."""
-        for orphan in await self._store.orphans(_LIMIT, self._worker.bindings.fingerprints):
+        orphans = await self._store.orphans(_LIMIT, self._worker.bindings.fingerprints)
+        for orphan in orphans:
             # Its own death its heart will tell it in a moment; what it took over until then would be lost again.
             if orphan.owner != self._worker.owner:
                 self._worker.lost(orphan.saga_id, orphan.owner)
         now = self._worker.clock.now()
         finds = await self._look(now)
         if not finds:
+            self._tell(0, len(orphans))
             return 0
         # What is put off is this worker's to dispatch: nobody else was quicker, and nothing has changed since.
         waiting = [find for find in finds if find.waits]
         others = [find for find in finds if not find.waits]
+        dispatched = 0
         for some, counts in (others, True), (waiting, False):
             won = await self._store.defer([one.due for one in some], [one.until for one in some], counts=counts)
             for find, is_ours in zip(some, won, strict=True):
                 if is_ours:
                     await self._dispatch(find)
+            dispatched += sum(won) if counts else 0
+        self._tell(dispatched, len(orphans))
         self._limit = max(_FEW, len(others)) if waiting else _LIMIT
         return len(others)
+
+    def _tell(self, due: int, orphans: int) -> None:
+        observers = self._worker.observers
+        if observers is not None and (due or orphans):
+            observers.tell(Observer.swept, due, orphans)
 
     async def _look(self, now: float) -> list[_Find]:
         """What is due, and until when it is put off, in case that what is done for it now comes to nothing."""
@@ -138,13 +150,13 @@ class Sweeper:
         looks = not lanes or has_news or (bool(here) and not is_full)
         if looks or due.dispatches:
             lanes -= here  # one hint is enough for what waits for a slot
-        return _Find(due, until, frozenset(lanes), looks=looks, wants=wants, waits=waits)
+        return _Find(due, until, frozenset(lanes), stored.state.trace, looks=looks, wants=wants, waits=waits)
 
     async def _dispatch(self, find: _Find) -> None:
         """Work on it here, or tell others of it."""
         if find.looks:
             self._worker.look(find.due.saga_id)
-        await self._worker.hints.send(find.due.saga_id, find.lanes)
+        await self._worker.hints.send(find.due.saga_id, find.lanes, find.trace)
 
     async def _expire(self) -> None:
         """Forget what has been kept for long enough."""

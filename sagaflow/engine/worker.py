@@ -24,6 +24,7 @@ from .hints import Hints
 from .isolation import Isolation
 from .liveness import Liveness
 from .mailbox import Mailbox
+from .observing import Observers
 from .reading import Reader
 from .runner import Runner
 from .settings import Settings
@@ -56,9 +57,12 @@ class Worker:
         liveness: Liveness,
         watcher: Watcher,
         runner: Runner,
+        hints: Hints,
+        observers: Observers | None,
     ) -> None:
         self.store = store
-        self.hints: Hints = Hints(broker)
+        self.hints = hints
+        self.observers = observers
         self._broker = broker
         self.bindings: Bindings = bindings
         self.codec: Codec = codec
@@ -72,7 +76,7 @@ class Worker:
         self.slots: Slots = Slots(settings.concurrency)
         self.isolation: Isolation = Isolation(self._look_again)
         self.throttle: Throttle = Throttle(logger)
-        self._committer = Committer(store)
+        self._committer = Committer(store, observers)
         self._reader = Reader(store)
         self._liveness = liveness
         self._mailboxes: dict[str, Mailbox] = {}

@@ -3,6 +3,7 @@
 from .broker import Broker, Delivery, Hint, Lane, Subscription
 from .codec import Codec
 from .inspection import Inspected, Inspection
+from .observer import Attempt, AttemptEnd, Observer, Sample
 from .store import (
     INBOX_LIMIT,
     Beat,
@@ -25,6 +26,8 @@ from .store import (
 
 __all__ = [
     "INBOX_LIMIT",
+    "Attempt",
+    "AttemptEnd",
     "Beat",
     "Broker",
     "Codec",
@@ -36,11 +39,13 @@ __all__ = [
     "Inspected",
     "Inspection",
     "Lane",
+    "Observer",
     "Orphan",
     "Outcome",
     "Page",
     "Posted",
     "Query",
+    "Sample",
     "Signal",
     "Store",
     "Stored",

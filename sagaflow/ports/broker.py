@@ -18,10 +18,15 @@ class Lane(Struct, frozen=True):
 
 
 class Hint(Struct, frozen=True):
-    """Look at this saga: it may have work on this lane. It may be lost, doubled, delayed or reordered."""
+    """Look at this saga: it may have work on this lane. It may be lost, doubled, delayed or reordered.
+
+    ``trace`` is the W3C ``traceparent`` that the saga carries, for tools that follow messages. Whoever works on the
+    saga goes by the one that is stored with it, and a broker need not hand it on.
+    """
 
     saga_id: str
     lane: Lane
+    trace: str | None = None
 
 
 class Delivery(Protocol):

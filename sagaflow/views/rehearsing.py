@@ -115,7 +115,7 @@ class Rehearsal:
         self._definition = definition
         self._stuck = stuck or {}
         self._now = state.updated_at
-        self.state = state
+        self.state: SagaState = state
         self.waves: list[Wave] = []
         self.locks: list[str] = []
 
