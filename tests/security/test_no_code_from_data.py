@@ -27,8 +27,8 @@ FORBIDDEN_MODULES = {
 }
 FORBIDDEN_CALLS = {"__import__", "compile", "eval", "exec"}
 
-# The one place that imports by name, of a module whose name stands in the source.
-IMPORTS_BY_NAME = {"engine/urls.py"}
+# Who imports by name: a module whose name stands in the source, and one that somebody has written on a command line.
+IMPORTS_BY_NAME = {"engine/urls.py", "cli/loading.py"}
 
 
 def offences(tree: ast.AST) -> Iterator[str]:
@@ -60,7 +60,7 @@ def test_no_module_unpickles_or_evaluates(path: Path) -> None:
     assert list(offences(ast.parse(path.read_text()))) == []
 
 
-def test_modules_are_imported_by_name_in_one_place_only() -> None:
+def test_modules_are_imported_by_name_in_two_places_only() -> None:
     found = {
         str(path.relative_to(ROOT / "sagaflow")) for path in MODULES if imports_by_name(ast.parse(path.read_text()))
     }
