@@ -87,7 +87,7 @@ class Publisher:
             await self._publish(ready[start : start + _BATCH])
 
     async def bury(self, body: bytes, reason: str, queue: str) -> None:
-        """Put a message that was in ``queue`` aside.
+        """Put a message that was in ``queue`` aside; it may be there twice if it was not confirmed and is tried again.
 
         Raises:
             BrokerUnavailable: this was not confirmed in time.
