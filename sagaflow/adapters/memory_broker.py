@@ -78,6 +78,10 @@ class MemoryBroker:
         self._subscriptions.add(subscription)
         return subscription
 
+    def reaches(self, lane: Lane) -> bool:
+        """See ``Broker``."""
+        return self._queues.are_listened_to(lane)
+
     @property
     def health(self) -> str:
         """See ``Broker``."""
@@ -138,6 +142,9 @@ class _Queues:
                 del waiting[hint]
                 return hint
         return None
+
+    def are_listened_to(self, lane: Lane) -> bool:
+        return bool(self._listeners.get(lane))
 
     def listen(self, lanes: Sequence[Lane], event: asyncio.Event) -> None:
         for lane in lanes:

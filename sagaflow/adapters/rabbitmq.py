@@ -121,6 +121,10 @@ class RabbitBroker:
             raise
         return subscription
 
+    def reaches(self, lane: Lane) -> bool:
+        """See ``Broker``. Queues are kept, whoever there is to consume them."""
+        return True
+
     @property
     def health(self) -> str:
         """See ``Broker``."""

@@ -46,6 +46,10 @@ class Hints:
             if self._observers is not None:
                 self._observers.tell(Observer.hints_lost, len(hints))
 
+    def reach(self, lanes: Iterable[Lane]) -> bool:
+        """Whether a hint for one of these lanes can come to somebody."""
+        return any(map(self._broker.reaches, lanes))
+
     async def announce(
         self, saga_id: str, lanes: Iterable[Lane], taken_up: Iterable[Delivery], trace: str | None = None
     ) -> None:

@@ -126,11 +126,14 @@ class Sweeper:
             binding = await bindings.find(stored.state) if stored is not None else None
             if stored is None or binding is None:
                 finds.append(_Find(due, until=now + self._pause(due)))
-            elif not stored.inbox and not binding.can_bring_on(stored.state, now):
+                continue
+            find = self._find(due, stored, binding, now, is_full=not free)
+            is_helpless = not (find.looks or find.wants or self._worker.hints.reach(find.lanes))
+            if is_helpless or not (stored.inbox or binding.can_bring_on(stored.state, now)):
                 self._left[due] = now + _LEAVE  # who can do it finds it at once
-            else:
-                finds.append(self._find(due, stored, binding, now, is_full=not free))
-                free = max(0, free - finds[-1].wants)
+                continue
+            finds.append(find)
+            free = max(0, free - find.wants)
         return finds
 
     def _find(self, due: Due, stored: Stored, binding: Binding, now: float, *, is_full: bool) -> _Find:

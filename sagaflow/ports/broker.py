@@ -108,6 +108,14 @@ class Broker(Protocol):
         """
         ...
 
+    def reaches(self, lane: Lane) -> bool:
+        """Whether a hint for this lane can come to somebody, now or later; False only if that is known not to be so.
+
+        A broker within one process says no for a lane that nobody there takes: another process that works on the same
+        store would never hear of it.
+        """
+        ...
+
     @property
     def health(self) -> str:
         """``ok``, or what is wrong in a few words: ``connecting``, ``blocked: low on memory``, …"""

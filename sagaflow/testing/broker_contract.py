@@ -55,6 +55,13 @@ class BrokerContract:
         """The lane of the same queue in the other direction."""
         return Lane(lane.queue, Direction.UNDO)
 
+    async def test_a_lane_that_somebody_takes_is_reached(
+        self, broker: Broker, other_broker: Broker, lane: Lane
+    ) -> None:
+        subscription = await broker.subscribe([lane], prefetch=1)
+        assert other_broker.reaches(lane)
+        await subscription.close()
+
     async def test_a_hint_is_received_by_exactly_one_of_two_subscribers(
         self, broker: Broker, other_broker: Broker, lane: Lane
     ) -> None:

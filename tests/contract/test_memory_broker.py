@@ -43,6 +43,20 @@ async def test_it_is_closed_with_the_last_engine_that_shares_it() -> None:
     assert broker.health == "closed"
 
 
+async def test_what_nobody_in_the_process_takes_is_not_reached() -> None:
+    broker = MemoryBroker()
+    await broker.open()
+    assert not broker.reaches(STEPS)
+
+    subscription = await broker.subscribe([STEPS], prefetch=10)
+    assert broker.reaches(STEPS)
+    assert not broker.reaches(COMPENSATIONS)
+
+    await subscription.close()
+    assert not broker.reaches(STEPS)
+    await broker.close()
+
+
 async def test_a_hint_that_waits_is_not_queued_twice() -> None:
     broker = MemoryBroker()
     await broker.open()
