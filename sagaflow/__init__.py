@@ -3,12 +3,12 @@
 >>> from sagaflow import Engine, Saga, step
 """
 
+from .answer import Answer, Verdict
 from .core.checking import Rule
 from .core.definition import SagaDefinition, StepDefinition, StepKind
 from .core.retry import Retry
 from .core.state import SagaStatus, StepStatus
 from .dynamic import StepSpec
-from .engine.answer import Answer, Verdict
 from .engine.checking import Finding
 from .engine.engine import Engine
 from .engine.handle import SagaHandle

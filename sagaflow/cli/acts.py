@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..engine.answer import Answer
+from ..answer import Answer
 from ..probing import Happened, NotHappened
 from .asking import Which, Why, ask, ask_one
 from .desk import Desk

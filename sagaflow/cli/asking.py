@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..engine.answer import Answer, Verdict
+from ..answer import Answer, Verdict
 from ..errors import SagaFlowError
 from ..record import SagaRecord
 from ..views import answer_data, as_builtins, plan_undo

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
+from ..answer import Answer, Verdict, answer_of, refusal_of
 from ..core.decide import decide, fold
 from ..core.definition import SagaDefinition, StepDefinition, StepKind
 from ..core.events import (
@@ -25,7 +26,6 @@ from ..errors import ConfigurationError, SagaNotFound, near
 from ..ports import Signal, Stored
 from ..probing import Happened, NotHappened
 from ..steps import StepRef, former_names
-from .answer import Answer, Verdict, answer
 from .arguments import check_act, check_room, checked_id, checked_name
 from .base import EngineBase
 from .binding import Binding, base_name
@@ -64,17 +64,14 @@ class Acting(EngineBase):
     async def _turn_back(self, saga_id: str, request: CompensationRequested | CancellationRequested) -> Answer:
         check_act(request.kind, request.reason, request.by, may_be_nobody=True)
         state = (await self._load(saga_id)).state
-        if state.parent is not None and state.status is SagaStatus.COMPLETED and request.kind == "compensate":
-            why = (
-                f"the saga is a part of saga {state.parent.saga_id!r}, which goes on with what it did: compensate that"
-            )
-            return Answer(Verdict.REFUSED, state.status, why)
+        if (refusal := refusal_of(request.kind, state)) is not None:
+            return refusal
         posted = await self._store.post(checked_id(saga_id), Signal(self._machine.new_id(), request))
         if posted.status is None:
             raise SagaNotFound(saga_id)
         if posted.accepted:
             await self._call_attention(state)
-        return answer(request.kind, posted.accepted, posted.status, committed=state.committed)
+        return answer_of(request.kind, posted.accepted, posted.status, committed=state.committed)
 
     # ------------------------------------------------------------------ the outside
 

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ..answer import Answer
 from ..core.state import SagaStatus
 from ..errors import SagaCompensated, SagaFailed
 from ..record import SagaRecord
-from .answer import Answer
 
 if TYPE_CHECKING:
     from .starting import Starting

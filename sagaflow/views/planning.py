@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from ..answer import Verdict, answer_of, refusal_of
 from ..core.definition import SagaDefinition
 from ..core.events import CancellationRequested, CompensationRequested
 from ..core.state import Direction, SagaState, SagaStatus
@@ -17,9 +18,6 @@ from .rehearsing import Kept, Rehearsal, Wave
 
 Act = Literal["compensate", "cancel"]
 """What can be asked for."""
-
-Verdict = Literal["accepted", "already", "refused"]
-"""What would become of it, as in ``Answer.verdict``."""
 
 _REQUESTS: Final[Mapping[Act, type[CompensationRequested | CancellationRequested]]] = {
     "compensate": CompensationRequested,
@@ -49,7 +47,7 @@ class UndoPlan(Struct, frozen=True):
         saga_id, saga: which saga, and the name of its class.
         act: what is asked for.
         status: where the saga stands.
-        verdict: whether it would be taken; ``already``: the saga is undone, or is being undone, without it.
+        verdict: whether it would be taken, as in ``Answer``; ``already``: it is undone, or being undone, without it.
         why: the verdict, in words.
         awaited: the attempts that run, whose end is awaited first; one that has nothing done is not undone.
         asks: the steps whose probes are asked first what became of them.
@@ -112,17 +110,19 @@ def plan_undo(
             f"{record!r}: what it runs by is not known here, so nobody can tell what would be undone. Write "
             f"Engine(sagas=[...]) with its class"
         )
-    verdict, why = _verdict(state, act)
+    answer = refusal_of(act, state)
+    if answer is None:
+        answer = answer_of(act, act in state.accepts, state.status, committed=state.committed)
     about: dict[str, Any] = {
         "saga_id": state.id,
         "saga": state.saga,
         "act": act,
         "status": state.status,
-        "verdict": verdict,
-        "why": why,
+        "verdict": answer.verdict,
+        "why": answer.why,
     }
     rehearsal = Rehearsal(definition, state, _stuck(record))
-    if verdict == "refused":
+    if answer.verdict is Verdict.REFUSED:
         return UndoPlan(**about, stays=tuple(rehearsal.kept(())) if state.committed else ())
     rehearsal.happens(_REQUESTS[act](_NOBODY, state.updated_at))
     turned = rehearsal.state
@@ -156,20 +156,3 @@ def _stuck(record: SagaRecord[Any]) -> dict[str, SagaStatus]:
     children = record.children
     failed = {step: SagaStatus.FAILED for step, child in children.items() if child.is_failed}
     return {step: SagaStatus.COMPLETED for step, child in children.items() if child.is_committed} | failed
-
-
-def _verdict(state: SagaState, act: Act) -> tuple[Verdict, str]:
-    """As the engine answers."""
-    status = state.status
-    if status in (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED):
-        return "already", f"the saga is {status} already"
-    if act == "compensate" and status is SagaStatus.COMPLETED and state.parent is not None:
-        whole = state.parent.saga_id
-        return "refused", f"the saga is a part of saga {whole!r}, which goes on with what it did: compensate that"
-    if act in state.accepts:
-        return "accepted", f"the saga is {status} and would be compensated"
-    if status is SagaStatus.FAILED:
-        return "refused", "the saga has failed, with something left undone: a person must look at it"
-    if state.committed:
-        return "refused", "the pivot of the saga has begun: there is no way back"
-    return "refused", f"the saga is {status}: {act} has nothing to stop; to undo it, use compensate"

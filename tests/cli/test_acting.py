@@ -13,7 +13,7 @@ from .conftest import APP, Run, status_of, work_until_ended
 
 def test_an_act_is_recorded_with_who_and_why(run: Run) -> None:
     told = run("compensate", "done", "--reason", "she fell ill", "--by", "grace")
-    assert (told.code, told.out) == (0, "accepted: the saga was completed and will be compensated\n")
+    assert (told.code, told.out) == (0, "accepted: the saga is completed and is to be compensated\n")
     assert run("pause", "waits", "-r", "stock-taking").code == 0
     work_until_ended("done")
     assert status_of(run, "done") is SagaStatus.COMPENSATED
@@ -41,7 +41,7 @@ def test_an_act_without_a_reason_is_not_done(run: Run, act: str) -> None:
 def test_a_dry_run_says_what_would_be_undone_and_changes_nothing(run: Run) -> None:
     told = run("compensate", "done", "--dry-run")
     lines = told.out.splitlines()
-    assert lines[0] == "Sell done  accepted: the saga is completed and would be compensated"
+    assert lines[0] == "Sell done  accepted: the saga is completed and is to be compensated"
     assert lines[1:] == ["  1. undo charge by refund", "  2. undo create by cancel", "  then it is ↩ compensated"]
     (plan,) = run("compensate", "done", "--dry-run", "--json").json
     assert plan["ends"] == "compensated"

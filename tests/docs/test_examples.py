@@ -114,6 +114,6 @@ def test_what_is_provisioned_stands_in_a_file_which_is_checked(tmp_path: Path) -
 def test_a_trial_goes_on_after_a_deployment_is_called_off_and_is_forgotten(tmp_path: Path) -> None:
     goes_on, called_off, forgotten = acts_of("trial.py", tmp_path)
     assert "ada is reminded, by the new version\n    steps: open, mail\n" in goes_on
-    assert "cancel: accepted: the saga was scheduled and will be compensated\n    compensated\n" in called_off
+    assert "cancel: accepted: the saga is scheduled and is to be compensated\n    compensated\n" in called_off
     assert "the account of ada is closed\n    compensated: a duplicate, says support" in called_off
     assert "Saga 'alan' existed, as a trial that ended as completed" in forgotten

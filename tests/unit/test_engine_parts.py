@@ -14,7 +14,7 @@ from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.rabbitmq import RabbitBroker
 from sagaflow.adapters.sqlite import SQLiteStore
-from sagaflow.engine.answer import answer
+from sagaflow.answer import answer_of
 from sagaflow.engine.clock import StoreClock
 from sagaflow.engine.liveness import Judge
 from sagaflow.engine.machine import Machine
@@ -146,7 +146,7 @@ def test_a_url_that_names_no_broker_is_refused_with_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("act", "accepted", "status", "verdict", "why"),
     [
-        ("compensate", True, SagaStatus.COMPLETED, Verdict.ACCEPTED, "was completed and will be compensated"),
+        ("compensate", True, SagaStatus.COMPLETED, Verdict.ACCEPTED, "is completed and is to be compensated"),
         ("compensate", False, SagaStatus.COMPENSATING, Verdict.ALREADY, "is compensating already"),
         ("compensate", False, SagaStatus.FAILED, Verdict.REFUSED, "a person must look at it"),
         ("cancel", False, SagaStatus.COMPLETED, Verdict.REFUSED, "use compensate"),
@@ -155,7 +155,7 @@ def test_a_url_that_names_no_broker_is_refused_with_the_remedy() -> None:
 def test_an_answer_says_what_was_done_and_why_not(
     act: str, accepted: bool, status: SagaStatus, verdict: Verdict, why: str
 ) -> None:
-    given = answer(act, accepted, status)
+    given = answer_of(act, accepted, status)
     assert given.verdict is verdict
     assert given.is_accepted is accepted
     assert why in str(given)

@@ -1,11 +1,11 @@
-"""What an act on a saga did."""
+"""What an act on a saga does, in a verdict and in words: said by the engine, and by whoever plans an act."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..core.state import SagaStatus
+from .core.state import SagaState, SagaStatus
 
 
 class Verdict(StrEnum):
@@ -39,10 +39,18 @@ class Answer:
         return f"{self.verdict}: {self.why}"
 
 
-def answer(act: str, accepted: bool, status: SagaStatus, *, committed: bool = False) -> Answer:
-    """In words, what ``compensate`` or ``cancel`` did to a saga that was in ``status``, its pivot begun or not."""
+def refusal_of(act: str, state: SagaState) -> Answer | None:
+    """Why ``compensate`` or ``cancel`` is not even asked of a saga that is a part of another; None if it may be."""
+    if act != "compensate" or state.status is not SagaStatus.COMPLETED or state.parent is None:
+        return None
+    why = f"the saga is a part of saga {state.parent.saga_id!r}, which goes on with what it did: compensate that"
+    return Answer(Verdict.REFUSED, state.status, why)
+
+
+def answer_of(act: str, accepted: bool, status: SagaStatus, *, committed: bool = False) -> Answer:
+    """In words, what ``compensate`` or ``cancel`` does to a saga in ``status``, its pivot begun or not."""
     if accepted:
-        return Answer(Verdict.ACCEPTED, status, f"the saga was {status} and will be compensated")
+        return Answer(Verdict.ACCEPTED, status, f"the saga is {status} and is to be compensated")
     if status in (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED):
         return Answer(Verdict.ALREADY, status, f"the saga is {status} already")
     is_completed = status is SagaStatus.COMPLETED
