@@ -311,13 +311,16 @@ class SagaRecord(Generic[C]):
         # A step that only waited for another attempt when the saga turned back did not bring that about.
         return min(broken, key=lambda step: (step.was_stopped, step.ended_at or self.updated_at)).first_error
 
+    def output_type(self, step: str) -> Any:
+        """The type of what a step, or an element of one, yields; ``Any`` where it is not known."""
+        if self._types is None:
+            return Any
+        name, is_element = step.partition("[")[:2]
+        return (self._types.returns if is_element else self._types.outputs).get(name, Any)
+
     def decode_output(self, step: str, payload: str) -> object:
         """A payload, read as what the step yields."""
-        kind: Any = Any
-        if self._types is not None:
-            name, is_element = step.partition("[")[:2]
-            kind = (self._types.returns if is_element else self._types.outputs).get(name, Any)
-        value: object = self._codec.decode(payload, kind)
+        value: object = self._codec.decode(payload, self.output_type(step))
         return value
 
     def decode_plain(self, payload: str) -> object:

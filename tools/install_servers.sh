@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs from Debian's packages what the servers of the tests need: RabbitMQ and PostgreSQL, which the tests start
-# themselves, privately, and the library with which the mongod among the Python packages is linked.
+# Installs from Debian's packages what the tests need beside Python: RabbitMQ and PostgreSQL, which they start
+# themselves, privately; the library with which the mongod among the Python packages is linked; a browser, and letters
+# for it to draw.
 set -eu
 
 packages=""
@@ -10,6 +11,10 @@ fi
 if [ -z "${SAGAFLOW_TEST_POSTGRES_URL:-}" ] && ! command -v postgres >/dev/null &&
     [ -z "$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | head -n 1)" ]; then
     packages="$packages postgresql"
+fi
+if [ -z "${SAGAFLOW_TEST_CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null
+then
+    packages="$packages chromium fonts-dejavu-core"
 fi
 if command -v apt-get >/dev/null && [ -z "$(find /usr/lib -name libcurl.so.4 | head -n 1)" ]; then
     packages="$packages libcurl4"

@@ -47,7 +47,8 @@ _TABLES: Final = (
     "CREATE INDEX ON sagaflow_sagas (expire_at, id) WHERE expire_at IS NOT NULL",
     "CREATE INDEX ON sagaflow_sagas (created_at, id) WHERE body IS NOT NULL",
     "CREATE INDEX ON sagaflow_sagas (status, created_at, id) WHERE body IS NOT NULL",
-    "CREATE INDEX ON sagaflow_sagas (saga, created_at, id) WHERE body IS NOT NULL",
+    "CREATE INDEX ON sagaflow_sagas (saga, created_at, id) INCLUDE (status) WHERE body IS NOT NULL",
+    "CREATE INDEX ON sagaflow_sagas (status, completed_at) WHERE body IS NOT NULL AND completed_at IS NOT NULL",
     """
     CREATE TABLE sagaflow_workers (
         id text COLLATE "C" PRIMARY KEY,

@@ -83,6 +83,19 @@ EXPIRE_SAGAS: Final = f"""
     SELECT (SELECT count(*) FROM deleted) + (SELECT count(*) FROM buried)
 """
 
+TALLY: Final = f"SELECT saga, status, count(*) FROM sagaflow_sagas WHERE {SAGA} GROUP BY saga, status"
+
+# A division may round up to the end of the last stretch.
+ENDED: Final = f"""
+    SELECT least(floor((completed_at - $1) / $2)::integer, $3 - 1) AS stretch, status, count(*)
+    FROM sagaflow_sagas WHERE completed_at >= $1 AND completed_at < $1 + $2 * $3 AND {SAGA}
+    GROUP BY stretch, status
+"""
+
+OLDEST: Final = f"""
+    SELECT body FROM sagaflow_sagas WHERE status = ANY($1) AND {SAGA} ORDER BY created_at, id LIMIT $2
+"""
+
 SCAN: Final = f"SELECT id FROM sagaflow_sagas WHERE id {{after}} $1 AND {SAGA} ORDER BY id LIMIT $2"
 
 INSPECT: Final = f"""

@@ -29,6 +29,7 @@ from sagaflow.errors import ConfigurationError, InboxFull, PayloadError, StoreUn
 from sagaflow.ports import (
     INBOX_LIMIT,
     Due,
+    Ended,
     Graph,
     Inspected,
     Orphan,
@@ -39,6 +40,7 @@ from sagaflow.ports import (
     Signal,
     Stored,
     Summary,
+    Tally,
     Ticket,
     Tombstone,
     Transition,
@@ -249,6 +251,18 @@ class PostgresStore:
         _check_ids(saga_ids)
         rows = await self._rows("look at sagas", statements.SUMMARIES, saga_ids)
         return {saga_id: Summary(revision, SagaStatus(status)) for saga_id, revision, status in rows}
+
+    async def tally(self) -> list[Tally]:
+        rows = await self._rows("count sagas", statements.TALLY)
+        return [Tally(saga, SagaStatus(status), count) for saga, status, count in rows]
+
+    async def ended(self, since: float, width: float, stretches: int) -> list[Ended]:
+        rows = await self._rows("count sagas that have ended", statements.ENDED, since, width, stretches)
+        return [Ended(stretch, SagaStatus(status), count) for stretch, status, count in rows]
+
+    async def oldest(self, statuses: Sequence[SagaStatus], limit: int) -> list[SagaState]:
+        rows = await self._rows("list the oldest sagas", statements.OLDEST, [str(one) for one in statuses], limit)
+        return [decode_state(body) for (body,) in rows]
 
     async def now(self) -> float:
         ((now,),) = await self._rows("tell the time", f"SELECT {statements.NOW}")

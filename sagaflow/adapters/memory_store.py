@@ -9,12 +9,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from ..core.state import SagaState
+from ..core.state import SagaState, SagaStatus
 from ..errors import InboxFull
 from ..ports import (
     INBOX_LIMIT,
     Beat,
     Due,
+    Ended,
     Graph,
     Inspected,
     Orphan,
@@ -25,11 +26,13 @@ from ..ports import (
     Signal,
     Stored,
     Summary,
+    Tally,
     Ticket,
     Tombstone,
     Transition,
 )
 from .memory_documents import Buried, Kept, Waiting, Worker
+from .memory_survey import ended, oldest, tally
 from .store_rules import (
     as_committed,
     check_graph,
@@ -193,6 +196,20 @@ class MemoryStore:
             states = [state for state in states if _newest_first(state) < start]
         page = states[: query.limit]
         return Page(tuple(page), cursor_after(page[-1]) if len(states) > len(page) else None)
+
+    async def tally(self) -> list[Tally]:
+        return tally(await self._states())
+
+    async def ended(self, since: float, width: float, stretches: int) -> list[Ended]:
+        return ended(await self._states(), since, width, stretches)
+
+    async def oldest(self, statuses: Sequence[SagaStatus], limit: int) -> list[SagaState]:
+        return oldest(await self._states(), statuses, limit)
+
+    async def _states(self) -> list[SagaState]:
+        await _others_first()
+        with self._lock:
+            return [kept.state for kept in self._sagas.values()]
 
     async def summaries(self, saga_ids: Sequence[str]) -> dict[str, Summary]:
         check_ids(saga_ids)

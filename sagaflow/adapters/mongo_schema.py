@@ -41,6 +41,17 @@ SAGA_INDEXES: Final = (
     IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="created"),
     IndexModel([("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="status"),
     IndexModel([("saga", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="saga"),
+    # What an overview counts. A tombstone has no status.
+    IndexModel(
+        [("saga", ASCENDING), ("status", ASCENDING)],
+        name="tally",
+        partialFilterExpression={"status": {"$exists": True}},
+    ),
+    IndexModel(
+        [("status", ASCENDING), ("completed_at", ASCENDING)],
+        name="ended",
+        partialFilterExpression={"completed_at": {"$exists": True}},
+    ),
     IndexModel([("expire_at", ASCENDING)], name="expire_at", partialFilterExpression={"expire_at": {"$exists": True}}),
     IndexModel(
         [("tombstone.until", ASCENDING)],

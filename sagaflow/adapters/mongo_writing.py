@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, PayloadError, PayloadTooLarge, StoreUna
 from ..ports import Outcome, Transition
 from .mongo_calls import is_too_large, unbroken
 from .mongo_documents import Document, holds, to_document, to_update
-from .mongo_inspection import MongoInspection
+from .mongo_survey import MongoSurvey
 from .store_rules import log_unstorable
 
 _CALL: Final = "call"
@@ -36,7 +36,7 @@ class _Change:
         return self.transition.before.id
 
 
-class MongoWriting(MongoInspection):
+class MongoWriting(MongoSurvey):
     """The part of a ``MongoStore`` that keeps sagas, and changes them by compare-and-set."""
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from ..core.state import SagaState, SagaStatus
 from ..errors import ConfigurationError, StoreUnavailable
 from ..ports import (
     Due,
+    Ended,
     Graph,
     Inspected,
     Orphan,
@@ -26,6 +27,7 @@ from ..ports import (
     Signal,
     Stored,
     Summary,
+    Tally,
     Ticket,
     Tombstone,
     Transition,
@@ -45,6 +47,7 @@ from .sqlite_statements import (
     post,
     select_page,
 )
+from .sqlite_survey import ended, oldest, tally
 from .store_rules import (
     LINE_SHOWN,
     check_graph,
@@ -300,6 +303,16 @@ class SQLiteStore:
 
     async def lines(self, after: str | None, limit: int) -> list[str]:
         return await self._page("SELECT DISTINCT key FROM locks WHERE {} ORDER BY key LIMIT ?", "key", after, limit)
+
+    async def tally(self) -> list[Tally]:
+        return await self._run(tally)
+
+    async def ended(self, since: float, width: float, stretches: int) -> list[Ended]:
+        return await self._run(lambda connection: ended(connection, since, width, stretches))
+
+    async def oldest(self, statuses: Sequence[SagaStatus], limit: int) -> list[SagaState]:
+        bodies = await self._run(lambda connection: oldest(connection, statuses, limit))
+        return [decode_state(body) for body in bodies]
 
     def heart(self) -> SQLiteHeart:
         return SQLiteHeart(self._path, self._synchronous)

@@ -33,7 +33,6 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS sagas_due ON sagas (due_at, id, fingerprint) WHERE due_at IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS sagas_created ON sagas (created_at, id)",
     "CREATE INDEX IF NOT EXISTS sagas_status ON sagas (status, created_at, id)",
-    "CREATE INDEX IF NOT EXISTS sagas_saga ON sagas (saga, created_at, id)",
     """
     CREATE TABLE IF NOT EXISTS inbox (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,7 +63,7 @@ _SCHEMA: Final = (
 )
 
 # Added since. Rows that an older process inserts have NULL there.
-_COLUMNS: Final = {"accepts": "TEXT", "expire_at": "REAL"}
+_COLUMNS: Final = {"accepts": "TEXT", "expire_at": "REAL", "completed_at": "REAL"}
 _ADDED: Final = (
     "CREATE INDEX IF NOT EXISTS sagas_expire ON sagas (expire_at, id) WHERE expire_at IS NOT NULL",
     """
@@ -104,6 +103,10 @@ _ADDED: Final = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS graphs_saga ON graphs (saga)",
+    # The status is there to be counted, without a look at a row.
+    "CREATE INDEX IF NOT EXISTS sagas_class ON sagas (saga, created_at, id, status)",
+    "DROP INDEX IF EXISTS sagas_saga",  # which had all that but the status
+    "CREATE INDEX IF NOT EXISTS sagas_ended ON sagas (status, completed_at) WHERE completed_at IS NOT NULL",
 )
 
 Synchronous = Literal["FULL", "NORMAL"]

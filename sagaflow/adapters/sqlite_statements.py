@@ -23,7 +23,7 @@ ORPHANS = """
 _COMMIT = """
     UPDATE sagas
     SET revision = ?, status = ?, saga = ?, fingerprint = ?, due_at = ?, dispatches = 0,
-        created_at = ?, updated_at = ?, body = ?, accepts = ?, expire_at = ?
+        created_at = ?, updated_at = ?, body = ?, accepts = ?, expire_at = ?, completed_at = ?
     WHERE id = ? AND revision = ?
 """
 
@@ -40,11 +40,11 @@ def insert(connection: sqlite3.Connection, state: SagaState, wake_at: float | No
     """Whether the saga is there by this."""
     inserted = connection.execute(
         "INSERT OR IGNORE INTO sagas "
-        "(id, revision, status, saga, fingerprint, due_at, created_at, updated_at, body, accepts, expire_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(id, revision, status, saga, fingerprint, due_at, created_at, updated_at, body, accepts, expire_at, "
+        "completed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(state.id, state.revision, state.status, state.saga, state.fingerprint, wake_at),
-            *(state.created_at, state.updated_at, body, _accepts(state), state.expire_at),
+            *(state.created_at, state.updated_at, body, _accepts(state), state.expire_at, state.completed_at),
         ),
     )
     if inserted.rowcount == 1:
@@ -70,7 +70,7 @@ def commit(connection: sqlite3.Connection, transition: Transition, body: str | N
         _COMMIT,
         (
             *(after.revision, after.status, after.saga, after.fingerprint, transition.wake_at),
-            *(after.created_at, after.updated_at, body, _accepts(after), after.expire_at),
+            *(after.created_at, after.updated_at, body, _accepts(after), after.expire_at, after.completed_at),
             *(before.id, before.revision),
         ),
     )

@@ -28,6 +28,7 @@ from .runner import Runner
 from .sampler import Sampler
 from .settings import Settings
 from .starting import Starting
+from .surveying import Surveying
 from .sweeper import Sweeper
 from .urls import default_codec, open_broker, open_store
 from .watcher import Watcher
@@ -38,7 +39,7 @@ logger: logging.Logger = logging.getLogger("sagaflow.engine")
 _STARTS = 100  # starts under way; as many connections as PyMongo opens to one server
 
 
-class Engine(Starting, Checking):
+class Engine(Starting, Surveying, Checking):
     """Runs sagas. Open it with ``async with``; it works in the background until the block ends.
 
     Args:

@@ -23,6 +23,7 @@ from .store import (
     Tombstone,
     Transition,
 )
+from .survey import Ended, Survey, Tally
 
 __all__ = [
     "INBOX_LIMIT",
@@ -33,6 +34,7 @@ __all__ = [
     "Codec",
     "Delivery",
     "Due",
+    "Ended",
     "Graph",
     "Heart",
     "Hint",
@@ -51,6 +53,8 @@ __all__ = [
     "Stored",
     "Subscription",
     "Summary",
+    "Survey",
+    "Tally",
     "Ticket",
     "Tombstone",
     "Transition",

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ..core.events import Request
 from ..core.state import SagaState, SagaStatus
 from .inspection import Inspection
+from .survey import Survey
 
 INBOX_LIMIT: Final = 1_000
 """How many requests may wait for one saga."""
@@ -178,7 +179,7 @@ class Heart(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Inspection, Protocol):
+class Store(Inspection, Survey, Protocol):
     """Sagas, kept.
 
     Every method but ``commit`` raises StoreUnavailable if the store does not answer in time, TypeError for an id that

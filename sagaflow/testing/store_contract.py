@@ -45,6 +45,7 @@ from .store_contract_inbox import InboxContract
 from .store_contract_inspection import InspectionContract
 from .store_contract_locks import GraphsContract, LocksContract
 from .store_contract_retention import RetentionContract
+from .store_contract_survey import SurveyContract
 from .store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
 from .store_states import change, changed, claimed, new_saga, request
 from .strategies import any_saga, sagas
@@ -293,6 +294,7 @@ class StoreContract(
     GraphsContract,
     RetentionContract,
     InspectionContract,
+    SurveyContract,
 ):
     """All that a store must do. Subclass it with the fixtures ``store`` and ``other_store``.
 

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sagaflow.adapters.memory_store import MemoryHeart, MemoryStore
-from sagaflow.core.state import SagaState
+from sagaflow.core.state import SagaState, SagaStatus
 from sagaflow.errors import StoreUnavailable
 from sagaflow.ports import (
     Beat,
     Due,
+    Ended,
     Graph,
     Inspected,
     Orphan,
@@ -22,6 +23,7 @@ from sagaflow.ports import (
     Signal,
     Stored,
     Summary,
+    Tally,
     Ticket,
     Tombstone,
     Transition,
@@ -145,6 +147,15 @@ class RemoteStore:
 
     async def lines(self, after: str | None, limit: int) -> list[str]:
         return await self._call("lines", partial(self._documents.lines, after, limit))
+
+    async def tally(self) -> list[Tally]:
+        return await self._call("tally", self._documents.tally)
+
+    async def ended(self, since: float, width: float, stretches: int) -> list[Ended]:
+        return await self._call("ended", partial(self._documents.ended, since, width, stretches))
+
+    async def oldest(self, statuses: Sequence[SagaStatus], limit: int) -> list[SagaState]:
+        return await self._call("oldest", partial(self._documents.oldest, statuses, limit))
 
     def heart(self) -> RemoteHeart:
         return RemoteHeart(self._process, self._network, self._documents.heart())

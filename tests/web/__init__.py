@@ -1,0 +1,1 @@
+"""The page and the API, by clients and in a real browser."""
