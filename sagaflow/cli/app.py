@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from . import acts, checking, dead_letters, doctor, drawing, listing, purging, showing, starting, working
+from . import (
+    acts,
+    answering,
+    checking,
+    dead_letters,
+    doctor,
+    drawing,
+    listing,
+    purging,
+    serving,
+    showing,
+    starting,
+    working,
+)
 from .command import command
 
 app: typer.Typer = typer.Typer(
@@ -20,6 +33,7 @@ _RUN, _LOOK, _ACT, _CARE = "Run", "Look", "Act", "Care"
 
 command(app, "worker", panel=_RUN, is_service=True)(working.worker)
 command(app, "start", panel=_RUN)(starting.start)
+command(app, "web", panel=_RUN, is_service=True)(serving.web)
 
 command(app, "list", panel=_LOOK)(listing.list_sagas)
 command(app, "show", panel=_LOOK)(showing.show)
@@ -27,6 +41,7 @@ command(app, "watch", panel=_LOOK)(showing.watch)
 command(app, "graph", panel=_LOOK)(drawing.graph)
 command(app, "explain", panel=_LOOK)(drawing.explain)
 
+command(app, "answer", panel=_ACT)(answering.answer)
 command(app, "cancel", panel=_ACT)(acts.cancel)
 command(app, "compensate", panel=_ACT)(acts.compensate)
 command(app, "retry", panel=_ACT)(acts.retry)

@@ -14,10 +14,9 @@ from ..core.versions import read_graph
 from ..engine.binding import Binding, Factory
 from ..engine.bindings import Bindings
 from ..engine.engine import Engine
-from ..engine.reports import SagaPage
 from ..engine.urls import default_codec
 from ..errors import ConfigurationError
-from ..ports import Broker, Query, Store, Stored
+from ..ports import Broker, Store, Stored
 from ..record import Family, SagaRecord
 from ..saga import Saga
 from .loading import App
@@ -75,16 +74,6 @@ class Desk(Engine):
         return {step.queue for binding in self._bindings for step in binding.definition}
 
     # ------------------------------------------------------------------ looking
-
-    async def find(self, query: Query) -> SagaPage:
-        """A page of records by all that a store can filter by.
-
-        Raises:
-            ValueError: the cursor is none, or the limit is below 1.
-            StoreUnavailable
-        """
-        page = await self._store.find(query)
-        return SagaPage(tuple(await self._records(page.sagas)), page.cursor)
 
     async def lines(self, record: SagaRecord[Any]) -> Mapping[str, list[str]]:
         """Who stands in line for the locks that a saga waits for, the holder first.

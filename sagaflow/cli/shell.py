@@ -91,17 +91,21 @@ class Shell:
         return load(self.app if self.app is not None else os.environ.get("SAGAFLOW_APP", "").split())
 
     @cached_property
+    def redacted(self) -> list[str]:
+        """The paths to what is not shown."""
+        if self.redact is not None:
+            return self.redact
+        return [name.strip() for name in os.environ.get("SAGAFLOW_REDACT", "").split(",") if name.strip()]
+
+    @cached_property
     def redaction(self) -> Redaction:
         """What is not shown.
 
         Raises:
             Failure: a path is none.
         """
-        names = self.redact
-        if names is None:
-            names = [name.strip() for name in os.environ.get("SAGAFLOW_REDACT", "").split(",") if name.strip()]
         try:
-            return Redaction(names)
+            return Redaction(self.redacted)
         except ValueError as error:
             raise Failure(str(error)) from error
 

@@ -112,3 +112,31 @@ def test_it_is_never_guessed_which_sagas_are_meant(run: Run) -> None:
     assert run("pause", "-r", "x").code == 2
     assert run("pause", "waits", "--active", "-r", "x").code == 2
     assert "No such sagas." in run("pause", "--saga", "Nothing", "-y", "-r", "x").err
+
+
+def test_a_step_that_waits_is_answered_once_by_a_token(run: Run) -> None:
+    told = run("answer", "waits", "pickup", "--output", '"by herself"')
+    assert (told.code, "Name it: --app module:Deliver" in told.err) == (2, True)
+    told = run("answer", "waits", "pickup", "--output", "1", "--app", APP)
+    assert (told.code, "Expected `str`" in told.err) == (2, True)
+    told = run("answer", "waits", "pickup", "--output", '"by herself"', "--token", "call-1", "--app", APP)
+    assert (told.code, told.out) == (0, "accepted: 'pickup' is answered\n")
+    work_until_ended("waits")
+    assert status_of(run, "waits") is SagaStatus.COMPLETED
+    told = run("answer", "waits", "pickup", "--output", '"by herself"', "--token", "call-1", "--app", APP, "--json")
+    assert (told.code, told.json["verdict"]) == (0, "already")
+
+
+def test_a_step_whose_answer_is_a_failure_fails(run: Run) -> None:
+    assert run("answer", "waits", "pickup", "--failed", "nobody came", "--app", APP).code == 0
+    work_until_ended("waits")
+    assert status_of(run, "waits") is SagaStatus.COMPENSATED
+    assert "nobody came" in run("show", "waits").out
+
+
+def test_an_answer_is_one_thing_or_the_other(run: Run) -> None:
+    for given in ([], ["--output", "1", "--failed", "nobody came"]):
+        told = run("answer", "waits", "pickup", "--app", APP, *given)
+        assert (told.code, "what is the answer?" in told.err) == (2, True)
+    told = run("answer", "waits", "bill", "--failed", "nobody came", "--app", APP)
+    assert (told.code, "does not wait for the outside" in told.err) == (2, True)
