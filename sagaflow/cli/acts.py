@@ -15,7 +15,6 @@ from .selection import Selection
 from .shell import Shell
 from .showing import SagaId
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be undone.", rich_help_panel="The act")]
 StepName = Annotated[
     str, typer.Argument(metavar="STEP", help="The step, or an element of one: 'reserve[2]'.", show_default=False)
 ]
@@ -25,24 +24,24 @@ Output = Annotated[
 ]
 
 
-async def compensate(shell: Shell, which: Which, selection: Selection, why: Why, dry_run: DryRun = False) -> Exit:
+async def compensate(shell: Shell, which: Which, selection: Selection, why: Why) -> Exit:
     """Undo sagas, whether they run or have completed."""
-    if dry_run:
-        return await ask(shell, "compensate", _nothing, which, selection, dry_run="compensate")
     who = why.given()
-    return await ask(
-        shell, "compensate", lambda desk, one: desk.compensate(one, by=who.by, reason=who.reason), which, selection
-    )
+
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.compensate(saga_id, by=who.by, reason=who.reason)
+
+    return await ask(shell, "compensate", act, which, selection, dry_run=who.dry_run)
 
 
-async def cancel(shell: Shell, which: Which, selection: Selection, why: Why, dry_run: DryRun = False) -> Exit:
+async def cancel(shell: Shell, which: Which, selection: Selection, why: Why) -> Exit:
     """Stop sagas that run, and undo what they did; those that have completed stay as they are."""
-    if dry_run:
-        return await ask(shell, "cancel", _nothing, which, selection, dry_run="cancel")
     who = why.given()
-    return await ask(
-        shell, "cancel", lambda desk, one: desk.cancel(one, by=who.by, reason=who.reason), which, selection
-    )
+
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.cancel(saga_id, by=who.by, reason=who.reason)
+
+    return await ask(shell, "cancel", act, which, selection, dry_run=who.dry_run)
 
 
 async def retry(
@@ -64,21 +63,27 @@ async def retry(
     async def act(desk: Desk, saga_id: str) -> Answer:
         return await desk.retry(saga_id, by=who.by, reason=who.reason, step=step, new_key=new_key)
 
-    return await ask(shell, "retry", act, which, selection)
+    return await ask(shell, "retry", act, which, selection, dry_run=who.dry_run)
 
 
 async def pause(shell: Shell, which: Which, selection: Selection, why: Why) -> Exit:
     """Begin nothing more of sagas until they are resumed; what runs is awaited."""
     who = why.given()
-    return await ask(shell, "pause", lambda desk, one: desk.pause(one, by=who.by, reason=who.reason), which, selection)
+
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.pause(saga_id, by=who.by, reason=who.reason)
+
+    return await ask(shell, "pause", act, which, selection, dry_run=who.dry_run)
 
 
 async def resume(shell: Shell, which: Which, selection: Selection, why: Why) -> Exit:
     """Let paused sagas go on."""
     who = why.given()
-    return await ask(
-        shell, "resume", lambda desk, one: desk.resume(one, by=who.by, reason=who.reason), which, selection
-    )
+
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.resume(saga_id, by=who.by, reason=who.reason)
+
+    return await ask(shell, "resume", act, which, selection, dry_run=who.dry_run)
 
 
 async def skip(shell: Shell, saga_id: SagaId, step: StepName, why: Why, output: Output = None) -> Exit:
@@ -91,7 +96,7 @@ async def skip(shell: Shell, saga_id: SagaId, step: StepName, why: Why, output: 
         value = await desk.read_output(saga_id, step, output)
         return await desk.skip(saga_id, step, output=value, by=who.by, reason=who.reason)
 
-    return await ask_one(shell, saga_id, act, needs_class=True)
+    return await ask_one(shell, "skip", act, saga_id, dry_run=who.dry_run, needs_class=True)
 
 
 async def resolve(
@@ -118,24 +123,24 @@ async def resolve(
         value = await desk.read_output(saga_id, step, output if output is not None else "null")
         return await desk.resolve(saga_id, step, Happened(value), by=who.by, reason=who.reason)
 
-    return await ask_one(shell, saga_id, act)
+    return await ask_one(shell, "resolve", act, saga_id, dry_run=who.dry_run)
 
 
 async def skip_compensation(shell: Shell, saga_id: SagaId, step: StepName, why: Why) -> Exit:
     """Leave a compensation out: what the step did shall stay."""
     who = why.given()
-    return await ask_one(
-        shell, saga_id, lambda desk, one: desk.skip_compensation(one, step, by=who.by, reason=who.reason)
-    )
+
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.skip_compensation(saga_id, step, by=who.by, reason=who.reason)
+
+    return await ask_one(shell, "skip-compensation", act, saga_id, dry_run=who.dry_run)
 
 
 async def mark_compensated(shell: Shell, saga_id: SagaId, step: StepName, why: Why) -> Exit:
     """Say that what a step did was undone by hand."""
     who = why.given()
-    return await ask_one(
-        shell, saga_id, lambda desk, one: desk.mark_compensated(one, step, by=who.by, reason=who.reason)
-    )
 
+    async def act(desk: Desk, saga_id: str) -> Answer:
+        return await desk.mark_compensated(saga_id, step, by=who.by, reason=who.reason)
 
-async def _nothing(desk: Desk, saga_id: str) -> Answer:
-    raise AssertionError("a dry run asks nobody")  # pragma: no cover
+    return await ask_one(shell, "mark-compensated", act, saga_id, dry_run=who.dry_run)

@@ -46,4 +46,4 @@ async def answer(
         value = await desk.read_output(saga_id, step, output)
         return await desk.complete_step(saga_id, step, value, token=token)
 
-    return await ask_one(shell, saga_id, act, needs_class=True)
+    return await ask_one(shell, "answer", act, saga_id, needs_class=True)

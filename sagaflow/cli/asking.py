@@ -7,7 +7,7 @@ import getpass
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,7 +16,7 @@ from rich.text import Text
 from ..answer import Answer, Verdict
 from ..errors import SagaFlowError
 from ..record import SagaRecord
-from ..views import answer_data, as_builtins, plan_undo
+from ..views import answer_data, as_builtins, plan_act
 from .desk import Desk
 from .exits import Exit, Failure
 from .plans import plan_of
@@ -30,8 +30,7 @@ _SHOWN: Final = 5  # refusals of a bulk act that are told one by one
 Act = Callable[[Desk, str], Awaitable[Answer]]
 """Asks one saga, by its id."""
 
-Undoing = Literal["compensate", "cancel"]
-"""The acts that there is a dry run of."""
+_DRY: Final = "a dry run"
 
 
 @dataclass
@@ -45,12 +44,18 @@ class Why:
         str, typer.Option(help="Who; by default your login.", rich_help_panel="The act", show_default=False)
     ] = ""
 
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would come of it.", rich_help_panel="The act")
+    ] = False
+
     def given(self) -> Why:
-        """With everything that a record needs.
+        """With everything that a record needs; a dry run needs no reason, for there is none.
 
         Raises:
             Failure: there is no reason.
         """
+        if self.dry_run:
+            return Why(self.reason.strip() or _DRY, self.by or _DRY, dry_run=True)
         if not self.reason.strip():
             raise Failure("why? Write --reason '…'; it stands in the saga's record")
         return Why(self.reason, self.by or _login())
@@ -66,50 +71,49 @@ class Which:
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask no questions.", rich_help_panel="Which sagas")] = False
 
 
-async def ask_one(shell: Shell, saga_id: str, act: Act, *, needs_class: bool = False) -> Exit:
+async def ask_one(  # what, of whom, and how
+    shell: Shell, name: str, act: Act, saga_id: str, *, dry_run: bool = False, needs_class: bool = False
+) -> Exit:
     """Ask one saga, and print what became of it.
 
     Args:
+        name: of the act.
+        dry_run: say what would become of it, and ask for nothing.
         needs_class: whether the act hangs on what only the class says.
     """
+    if dry_run:
+        return await _rehearse(shell, name, act, [saga_id], needs_class=needs_class)
     async with shell.desk() as desk:
-        if needs_class:
-            await desk.must_have_code(saga_id)
-        try:
-            answer = await act(desk, saga_id)
-        except ValueError as error:
-            raise error if isinstance(error, SagaFlowError) else Failure(str(error)) from error
+        answer = await _answer(desk, act, saga_id, needs_class=needs_class)
     return _told(shell, saga_id, answer)
 
 
-async def ask(
-    shell: Shell, name: str, act: Act, which: Which, selection: Selection, *, dry_run: Undoing | None = None
-) -> Exit:
+async def ask(shell: Shell, name: str, act: Act, which: Which, selection: Selection, *, dry_run: bool = False) -> Exit:
     """Ask the sagas that are named, or all that a filter finds.
 
     Args:
         name: of the act, for the question whether it is meant.
-        dry_run: say what this act would undo, and ask for nothing.
+        dry_run: say what would become of it, and ask for nothing.
     """
     if which.ids and not selection.is_empty:
         raise Failure("ids and filters together: which sagas are meant? Give one or the other")
     if not which.ids and selection.is_empty:
         raise Failure(f"which sagas? Write sagaflow {name} ID, or a filter: sagaflow {name} --saga OrderSaga")
-    if which.ids and len(which.ids) == 1 and dry_run is None:
-        return await ask_one(shell, which.ids[0], act)
+    if which.ids and len(which.ids) == 1 and not dry_run:
+        return await ask_one(shell, name, act, which.ids[0])
     async with shell.desk() as desk:
         if which.ids:
             sagas = [await desk.get(saga_id) for saga_id in dict.fromkeys(which.ids)]
         else:
             sagas = [saga async for saga in selection.all(desk)]
-        if dry_run is not None:
-            return _rehearsed(shell, dry_run, sagas)
-        if not sagas:
-            shell.err.print("No such sagas.", style="dim")
-            return Exit.OK
-        if not which.ids and not which.yes:
-            _confirm(shell, name, sagas)
-        return await _ask_all(shell, desk, name, act, [saga.id for saga in sagas])
+        if sagas and not dry_run:
+            if not which.ids and not which.yes:
+                _confirm(shell, name, sagas)
+            return await _ask_all(shell, desk, name, act, [saga.id for saga in sagas])
+    if dry_run:
+        return await _rehearse(shell, name, act, [saga.id for saga in sagas])
+    shell.err.print("No such sagas.", style="dim")
+    return Exit.OK
 
 
 # ---------------------------------------------------------------------------------------- one by one
@@ -128,8 +132,26 @@ def _line(verdict: str, why: str) -> Text:
     return Text.assemble((f"{verdict}: ", style), why)
 
 
-def _rehearsed(shell: Shell, act: Undoing, sagas: Sequence[SagaRecord[Any]]) -> Exit:
-    plans = [plan_undo(saga, act) for saga in sagas]
+async def _answer(desk: Desk, act: Act, saga_id: str, *, needs_class: bool) -> Answer:
+    if needs_class:
+        await desk.must_have_code(saga_id)
+    try:
+        return await act(desk, saga_id)
+    except ValueError as error:
+        raise error if isinstance(error, SagaFlowError) else Failure(str(error)) from error
+
+
+async def _rehearse(shell: Shell, name: str, act: Act, ids: Sequence[str], *, needs_class: bool = False) -> Exit:
+    async with shell.dry_desk() as desk:
+        plans = [
+            plan_act(
+                await desk.get(saga_id),
+                name,
+                await _answer(desk, act, saga_id, needs_class=needs_class),
+                desk.requests.get(saga_id),
+            )
+            for saga_id in ids
+        ]
     if shell.as_json:
         shell.data([as_builtins(plan) for plan in plans])
     else:
@@ -137,7 +159,7 @@ def _rehearsed(shell: Shell, act: Undoing, sagas: Sequence[SagaRecord[Any]]) -> 
             shell.out.print(plan_of(plan))
         if not plans:
             shell.err.print("No such sagas.", style="dim")
-    return Exit.FAILED if any(plan.verdict == "refused" for plan in plans) else Exit.OK
+    return Exit.FAILED if any(plan.verdict is Verdict.REFUSED for plan in plans) else Exit.OK
 
 
 # ---------------------------------------------------------------------------------------- all

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ..core.state import Direction
-from ..views import Because, Kept, Outcome, Undo, UndoPlan, Wave
+from ..views import ActPlan, Because, Kept, Outcome, Undo, Wave
 from ..views.wording import listed, span
 from .wording import status
 
@@ -31,12 +31,12 @@ def kept_in_words(kept: Iterable[Kept]) -> list[str]:
     return [f"keeps {listed(steps)}: {why}" for why, steps in reasons.items()]
 
 
-def plan_of(plan: UndoPlan) -> RenderableType:
+def plan_of(plan: ActPlan) -> RenderableType:
     """A dry run, from top to bottom."""
     return Group(*_lines(plan))
 
 
-def _lines(plan: UndoPlan) -> Iterator[Text]:
+def _lines(plan: ActPlan) -> Iterator[Text]:
     style = {"accepted": "green", "already": "dim", "refused": "red"}[plan.verdict]
     yield Text.assemble((f"{plan.saga} {plan.saga_id}", "bold"), "  ", (f"{plan.verdict}: ", style), plan.why)
     if plan.is_paused:
@@ -44,6 +44,8 @@ def _lines(plan: UndoPlan) -> Iterator[Text]:
     for attempt in plan.awaited:
         what = "step" if attempt.direction is Direction.FORWARD else "the probe of step"
         yield Text(f"  waits for {what} {attempt.step!r}, which runs (attempt {attempt.attempt})")
+    if plan.does:
+        yield Text(f"  does {', '.join(plan.does)}")
     if plan.asks:
         yield Text(f"  asks what became of {listed(plan.asks)}")
     if plan.locks:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ..views import Redaction
 from .desk import Desk
+from .dry_desk import DryDesk
 from .exits import Failure
 from .loading import App, load
 from .places import check_store
@@ -24,6 +25,8 @@ _WIDE = 160
 """Columns where nobody said how wide the output is: it goes to a file or another program."""
 
 _PANEL = "Common options"
+
+_D = TypeVar("_D", bound=Desk)
 
 
 @dataclass
@@ -121,9 +124,19 @@ class Shell:
             Failure: there is nothing there.
             ConfigurationError, StoreUnavailable: the store cannot be opened.
         """
-        app = self.loaded if more is None else self.loaded.with_(more)
+        async with self._opened(Desk, self.loaded if more is None else self.loaded.with_(more), creates) as desk:
+            yield desk
+
+    @asynccontextmanager
+    async def dry_desk(self) -> AsyncGenerator[DryDesk, None]:
+        """The same, for a dry run. See ``desk``."""
+        async with self._opened(DryDesk, self.loaded, creates=False) as desk:
+            yield desk
+
+    @asynccontextmanager
+    async def _opened(self, kind: type[_D], app: App, creates: bool) -> AsyncGenerator[_D, None]:
         check_store(self.store, app.engine, creates=creates)
-        async with Desk.of(app, self.store, self.broker) as desk:
+        async with kind.of(app, self.store, self.broker) as desk:
             yield desk
 
     def data(self, value: Any, *, in_lines: bool = False) -> None:

@@ -7,7 +7,7 @@ what is waited for (``waits``), and plain data for JSON (``saga_data``). Command
 from .explaining import Consequence, Explanation, StepExplanation, explain
 from .graph import Drawable, Graph, Node, graph_of
 from .plain import answer_data, as_builtins, page_data, saga_data, saga_summary
-from .planning import Act, Awaited, UndoPlan, plan_undo
+from .planning import Act, ActPlan, Awaited, plan_act, plan_undo
 from .redaction import REDACTED, Redaction
 from .rehearsing import Because, Kept, Outcome, Undo, Wave
 from .shapes import AnswerData, ErrorData, PageData, SagaData, SagaSummary, StepData, TrackData
@@ -18,6 +18,7 @@ from .waiting import Wait, WaitsFor, waits
 __all__ = [
     "REDACTED",
     "Act",
+    "ActPlan",
     "AnswerData",
     "Awaited",
     "Because",
@@ -37,7 +38,6 @@ __all__ = [
     "StepExplanation",
     "TrackData",
     "Undo",
-    "UndoPlan",
     "Wait",
     "WaitsFor",
     "Wave",
@@ -48,6 +48,7 @@ __all__ = [
     "graph_of",
     "mermaid",
     "page_data",
+    "plan_act",
     "plan_undo",
     "saga_data",
     "saga_summary",

@@ -131,6 +131,11 @@ class Rehearsal:
             self.state = decide(self._definition, self.state, event)
         return self.state is not before
 
+    def resumes(self) -> None:
+        """It goes on, if it is paused."""
+        if self.state.paused:
+            self.happens(ResumeRequested(_NOBODY, "", self._now))
+
     # ------------------------------------------------------------------ forward
 
     def goes_on(self, without: str | None = None) -> None:
@@ -189,8 +194,7 @@ class Rehearsal:
 
     def unwinds(self) -> None:
         """The saga is undone to its end; what was undone stands in ``waves``, for which locks in ``locks``."""
-        if self.state.paused:
-            self.happens(ResumeRequested(_NOBODY, "", self._now))
+        self.resumes()
         doubtful: set[str] = set()
         while self.state.status is SagaStatus.COMPENSATING:
             doubtful |= self.settles()

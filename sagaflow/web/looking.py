@@ -18,10 +18,10 @@ from ..ports import Query
 from ..record import SagaRecord
 from ..views import (
     Act,
+    ActPlan,
     PageData,
     Redaction,
     SagaData,
-    UndoPlan,
     Wait,
     page_data,
     plan_undo,
@@ -162,7 +162,7 @@ class Looking:
 
     def _plan(self) -> HTTPRouteHandler:
         @get("/api/saga/plan", summary="What an act would undo", operation_id="plan")
-        async def plan(id: Ids, act: FromQuery[Act] = "compensate") -> UndoPlan:
+        async def plan(id: Ids, act: FromQuery[Act] = "compensate") -> ActPlan:
             """The dry run of `compensate` or `cancel`: nothing is changed, and nobody is asked."""
             return plan_undo(await self._get(id), act)
 

@@ -49,6 +49,50 @@ def test_a_dry_run_says_what_would_be_undone_and_changes_nothing(run: Run) -> No
     assert status_of(run, "done") is SagaStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (
+            ["retry", "stuck"],
+            ["Sell stuck  accepted: retry is recorded", "  1. undo create by cancel", "  then it is ↩ compensated"],
+        ),
+        (
+            ["mark-compensated", "stuck", "create"],
+            ["Sell stuck  accepted: resolve is recorded", "  then it is ↩ compensated"],
+        ),
+        (
+            ["skip", "waits", "pickup", "--output", '"by herself"', "--app", APP],
+            ["Deliver waits  accepted: skip is recorded", "  does bill", "  then it is ✓ completed"],
+        ),
+        (
+            ["pause", "waits"],
+            ["Deliver waits  accepted: pause is recorded", "  nothing of it begins before somebody resumes it"],
+        ),
+        (["resume", "waits"], ["Deliver waits  already: the saga is not paused"]),
+        (
+            ["retry", "--status", "completed", "--status", "failed"],
+            [
+                "Sell stuck  accepted: retry is recorded",
+                "  1. undo create by cancel",
+                "  then it is ↩ compensated",
+                "Sell done  refused: the saga is completed; only a failed one is retried",
+            ],
+        ),
+    ],
+    ids=lambda given: " ".join(given[:2]) if given[0].islower() else "",
+)
+def test_every_act_has_a_dry_run_that_says_what_would_come_of_it(run: Run, act: list[str], said: list[str]) -> None:
+    before = [status_of(run, name) for name in ("done", "stuck", "waits")]
+    told = run(*act, "--dry-run")
+    shown = [line for line in told.out.splitlines() if not line.startswith("  keeps")]
+    assert shown == said
+    assert told.code == ("refused" in told.out)
+    assert [status_of(run, name) for name in ("done", "stuck", "waits")] == before
+    assert run("show", "stuck", "--json").json["acts"] == []
+    work_until_ended("stuck")
+    assert status_of(run, "stuck") is SagaStatus.FAILED
+
+
 def test_a_failed_saga_is_brought_to_its_end_by_hand_without_its_class(run: Run) -> None:
     assert run("retry", "stuck", "-r", "the ledger is open").code == 0
     work_until_ended("stuck")

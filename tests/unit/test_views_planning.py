@@ -16,7 +16,7 @@ from sagaflow.core.state import Direction, Link, SagaState, SagaStatus
 from sagaflow.core.typecheck import SagaTypes
 from sagaflow.errors import ConfigurationError
 from sagaflow.record import SagaRecord
-from sagaflow.views import Because, Outcome, UndoPlan, plan_undo
+from sagaflow.views import ActPlan, Because, Outcome, plan_undo
 from sagaflow.views.planning import Act
 from tests.unit.story import SAYS, Story, a_child, a_saga, a_step, chain, diamond, given
 
@@ -28,11 +28,11 @@ def record_of(story: Story, family: Mapping[str, SagaRecord[Any]] = NOTHING) -> 
     return SagaRecord[Any](story.state, JsonCodec(), types, family)
 
 
-def plan_of(story: Story, act: Act = "compensate") -> UndoPlan:
+def plan_of(story: Story, act: Act = "compensate") -> ActPlan:
     return plan_undo(record_of(story), act)
 
 
-def why_kept(plan: UndoPlan) -> dict[str, str]:
+def why_kept(plan: ActPlan) -> dict[str, str]:
     return {one.step: one.why for one in plan.stays}
 
 
