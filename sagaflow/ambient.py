@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -45,6 +46,7 @@ class AmbientEngine(Protocol):
         id: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        tags: Iterable[str] = (),
     ) -> SagaHandle[C]:
         """Start one saga."""
         ...

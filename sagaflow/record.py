@@ -151,6 +151,11 @@ class SagaRecord(Generic[C]):
         return time_or_none(self._state.expire_at)
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The labels that it was started with."""
+        return self._state.tags
+
+    @property
     def is_paused(self) -> bool:
         """Whether nothing of it is begun until somebody resumes it."""
         return self._state.paused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -230,6 +230,7 @@ class Saga(Generic[C], metaclass=SagaMeta):
         id: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        tags: Iterable[str] = (),
     ) -> SagaHandle[C]:
         """Start one saga on the engine that is open here.
 
@@ -239,13 +240,15 @@ class Saga(Generic[C], metaclass=SagaMeta):
                 new one is made up.
             at: when it begins; an aware datetime. Without it, at once.
             delay: after which time it begins, in place of ``at``.
+            tags: labels that people find it by. Nothing is decided by them.
 
         Raises:
             NoEngine: no open engine can be meant, or more than one.
             SagaExists: the id is taken by another saga.
             PayloadError: the context is not of its declared type, or cannot be stored.
+            ValueError: the id, the time or a tag cannot be one.
         """
-        return await current_engine(cls).start(cls, context, id=id, at=at, delay=delay)
+        return await current_engine(cls).start(cls, context, id=id, at=at, delay=delay, tags=tags)
 
     @property
     def execution(self) -> Execution:

@@ -38,12 +38,14 @@ _TABLES: Final = (
         dispatches integer NOT NULL DEFAULT 0,
         accepts text[] NOT NULL,
         owners text[] COLLATE "C" NOT NULL,
+        tags text[] COLLATE "C" NOT NULL DEFAULT '{}',
         inbox jsonb NOT NULL DEFAULT '[]',
         body text
     )
     """,
     "CREATE INDEX ON sagaflow_sagas (due_at, id) INCLUDE (dispatches, fingerprint) WHERE due_at IS NOT NULL",
     "CREATE INDEX ON sagaflow_sagas USING gin (owners) WITH (fastupdate = off) WHERE owners <> '{}'",
+    "CREATE INDEX ON sagaflow_sagas USING gin (tags) WITH (fastupdate = off) WHERE tags <> '{}'",
     "CREATE INDEX ON sagaflow_sagas (expire_at, id) WHERE expire_at IS NOT NULL",
     "CREATE INDEX ON sagaflow_sagas (created_at, id) WHERE body IS NOT NULL",
     "CREATE INDEX ON sagaflow_sagas (status, created_at, id) WHERE body IS NOT NULL",

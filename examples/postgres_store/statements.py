@@ -14,8 +14,8 @@ SAGA: Final = "body IS NOT NULL"
 
 INSERT: Final = """
     INSERT INTO sagaflow_sagas (id, revision, status, saga, fingerprint, named, created_at, updated_at, completed_at,
-                                expire_at, due_at, accepts, owners, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                                expire_at, due_at, accepts, owners, tags, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 """
@@ -77,7 +77,7 @@ EXPIRE_SAGAS: Final = f"""
         DELETE FROM sagaflow_sagas AS sagas USING old WHERE sagas.id = old.id AND NOT old.named RETURNING 1
     ), buried AS (
         UPDATE sagaflow_sagas AS sagas
-        SET body = NULL, due_at = NULL, owners = '{{}}', accepts = '{{}}', expire_at = $3
+        SET body = NULL, due_at = NULL, owners = '{{}}', accepts = '{{}}', tags = '{{}}', expire_at = $3
         FROM old WHERE sagas.id = old.id AND old.named RETURNING 1
     )
     SELECT (SELECT count(*) FROM deleted) + (SELECT count(*) FROM buried)
@@ -151,6 +151,8 @@ def select_page(query: Query) -> tuple[str, list[object]]:
     for column, allowed in (("saga", query.sagas), ("status", query.statuses)):
         if allowed:
             conditions.append(f"{column} = ANY({value([str(one) for one in allowed])}::text[])")
+    if query.tags:
+        conditions.append(f"tags <> '{{}}' AND tags @> {value(query.tags)}::text[]")
     for column, end in (("created_at", query.created_before), ("updated_at", query.updated_before)):
         if end is not None:
             conditions.append(f"{column} < {value(end)}")

@@ -134,7 +134,7 @@ class PostgresStore:
             statements.INSERT,
             *(state.id, state.revision, state.status, state.saga, state.fingerprint, state.named),
             *(state.created_at, state.updated_at, state.completed_at, state.expire_at, wake_at),
-            *(state.accepts, state.owners, body),
+            *(state.accepts, state.owners, state.tags, body),
         )
         return bool(inserted)
 
@@ -357,7 +357,7 @@ def _encode_after(transition: Transition) -> str | None:
 
 
 def _check_columns(state: SagaState) -> None:
-    for text in (state.id, state.saga, state.fingerprint, *state.owners):
+    for text in (state.id, state.saga, state.fingerprint, *state.owners, *state.tags):
         _check_text(text)
 
 

@@ -190,7 +190,7 @@ class MemoryStore:
         start = check_query(query)
         await _others_first()
         with self._lock:
-            states = [kept.state for kept in self._sagas.values() if _matches(query, kept.state)]
+            states = [kept.state for kept in self._sagas.values() if query.matches(kept.state)]
         states.sort(key=_newest_first, reverse=True)
         if start is not None:
             states = [state for state in states if _newest_first(state) < start]
@@ -357,15 +357,6 @@ async def _others_first() -> None:
 
 def _page(keys: Iterable[str], after: str | None, limit: int) -> list[str]:
     return heapq.nsmallest(limit, (key for key in keys if after is None or key > after))
-
-
-def _matches(query: Query, state: SagaState) -> bool:
-    return (
-        (not query.sagas or state.saga in query.sagas)
-        and (not query.statuses or state.status in query.statuses)
-        and (query.created_before is None or state.created_at < query.created_before)
-        and (query.updated_before is None or state.updated_at < query.updated_before)
-    )
 
 
 def _newest_first(state: SagaState) -> tuple[float, str]:

@@ -33,6 +33,8 @@ def listed(query: Query) -> Document:
         condition["saga"] = {"$in": list(query.sagas)}
     if query.statuses:
         condition["status"] = {"$in": [status.value for status in query.statuses]}
+    if query.tags:
+        condition["tags"] = {"$all": list(query.tags)}
     if query.created_before is not None:
         condition["created_at"]["$lt"] = query.created_before
     if query.updated_before is not None:

@@ -41,6 +41,12 @@ SAGA_INDEXES: Final = (
     IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="created"),
     IndexModel([("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="status"),
     IndexModel([("saga", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="saga"),
+    # Sagas without tags have no entry in it.
+    IndexModel(
+        [("tags", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+        name="tags",
+        partialFilterExpression={"tags": {"$exists": True}},
+    ),
     # What an overview counts. A tombstone has no status.
     IndexModel(
         [("saga", ASCENDING), ("status", ASCENDING)],

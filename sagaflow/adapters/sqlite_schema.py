@@ -103,6 +103,33 @@ _ADDED: Final = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS graphs_saga ON graphs (saga)",
+    # A row for each tag of each saga, in the order of listings.
+    """
+    CREATE TABLE IF NOT EXISTS tags (
+        tag TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        saga_id TEXT NOT NULL,
+        place INTEGER NOT NULL,
+        PRIMARY KEY (tag, created_at, saga_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS tags_of ON tags (saga_id, place)",
+    # Tags go with their saga, and stay with it when an older process changes it, which writes a body without them.
+    """
+    CREATE TRIGGER IF NOT EXISTS sagas_untagged AFTER DELETE ON sagas
+    BEGIN
+        DELETE FROM tags WHERE saga_id = OLD.id;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS sagas_tagged AFTER UPDATE OF body ON sagas
+    WHEN EXISTS (SELECT 1 FROM tags WHERE saga_id = NEW.id) AND json_type(NEW.body, '$.tags') IS NULL
+    BEGIN
+        UPDATE sagas SET body = json_set(NEW.body, '$.tags', json((
+            SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE saga_id = NEW.id ORDER BY place)
+        ))) WHERE id = NEW.id;
+    END
+    """,
     # The status is there to be counted, without a look at a row.
     "CREATE INDEX IF NOT EXISTS sagas_class ON sagas (saga, created_at, id, status)",
     "DROP INDEX IF EXISTS sagas_saga",  # which had all that but the status

@@ -27,6 +27,15 @@ _COMMIT = """
     WHERE id = ? AND revision = ?
 """
 
+# Along the sagas of one tag, which stand in the order of a listing; of each is asked whether it has the others too.
+_TAGGED = "tags CROSS JOIN sagas ON sagas.id = tags.saga_id"
+_TAGGED_TOO = """
+    EXISTS (
+        SELECT 1 FROM tags AS other
+        WHERE other.tag = ? AND other.created_at = tags.created_at AND other.saga_id = tags.saga_id
+    )
+"""
+
 # A request that waits was accepted, so it is not passed over.
 _EXPIRED = """
     SELECT body FROM sagas
@@ -49,6 +58,11 @@ def insert(connection: sqlite3.Connection, state: SagaState, wake_at: float | No
     )
     if inserted.rowcount == 1:
         _claim(connection, state.id, (), state.owners)
+        for place, tag in enumerate(state.tags):
+            connection.execute(
+                "INSERT INTO tags (tag, created_at, saga_id, place) VALUES (?, ?, ?, ?)",
+                (tag, state.created_at, state.id, place),
+            )
     return inserted.rowcount == 1
 
 
@@ -184,21 +198,26 @@ def _inbox_size(connection: sqlite3.Connection, saga_id: str) -> int:
 def select_page(query: Query) -> tuple[str, list[object]]:
     """The statement that finds a page and one saga more, which tells that there is a next page."""
     start = check_query(query)
+    source, created_at, saga_id = "sagas", "created_at", "id"
     conditions: list[str] = []
     values: list[object] = []
+    if query.tags:
+        source, created_at, saga_id = _TAGGED, "tags.created_at", "tags.saga_id"
+        conditions += ["tags.tag = ?", *[_TAGGED_TOO] * (len(query.tags) - 1)]
+        values += query.tags
     for column, allowed in (("saga", query.sagas), ("status", query.statuses)):
         if allowed:
             conditions.append(f"{column} IN ({', '.join('?' * len(allowed))})")
             values += map(str, allowed)
-    for column, end in (("created_at", query.created_before), ("updated_at", query.updated_before)):
+    for column, end in ((created_at, query.created_before), ("updated_at", query.updated_before)):
         if end is not None:
             conditions.append(f"{column} < ?")
             values.append(end)
     if start is not None:
-        conditions.append("(created_at, id) < (?, ?)")
+        conditions.append(f"({created_at}, {saga_id}) < (?, ?)")
         values += start
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    return f"SELECT body FROM sagas {where}ORDER BY created_at DESC, id DESC LIMIT ?", [
+    return f"SELECT body FROM {source} {where}ORDER BY {created_at} DESC, {saga_id} DESC LIMIT ?", [
         *values,
         query.limit + 1,
     ]

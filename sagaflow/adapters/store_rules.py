@@ -89,6 +89,12 @@ def check_names(sagas: Iterable[object]) -> None:
         _check_text(saga, "The name of a saga")
 
 
+def check_tags(tags: Iterable[object]) -> None:
+    """As ``check_ids``, for the tags that sagas are found by."""
+    for tag in tags:
+        _check_text(tag, "A tag")
+
+
 def _check_text(value: object, what: str) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{what} is a string; {value!r} is a {type(value).__name__}. Write str(...).")
@@ -207,12 +213,13 @@ def check_query(query: Query) -> tuple[float, str] | None:
     """Where the page begins: after the saga that was created then and has this id; None for the first page.
 
     Raises:
-        ValueError: the limit is below 1, the name of a saga is no text, or the cursor is none of a ``Page``.
-        TypeError: the name of a saga is no string.
+        ValueError: the limit is below 1, the name of a saga or a tag is no text, or the cursor is none of a ``Page``.
+        TypeError: the name of a saga or a tag is no string.
     """
     if query.limit < 1:
         raise ValueError(f"Query(limit={query.limit}): a page has at least 1 saga")
     check_names(query.sagas)
+    check_tags(query.tags)
     if query.cursor is None:
         return None
     try:

@@ -15,7 +15,7 @@ from ..errors import PayloadError
 from ..ports import Query
 from ..record import SagaRecord
 from .desk import Desk
-from .wording import length
+from .wording import length, tag
 
 _PANEL: Final = "Which sagas"
 _PAGE: Final = 200
@@ -34,6 +34,16 @@ class Selection:
         typer.Option(
             metavar="STATUS",
             help=f"In this status: {', '.join(SagaStatus)}. Can be repeated.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            parser=tag,
+            metavar="TAG",
+            help="With this tag; can be repeated, and then with all of them.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -73,6 +83,7 @@ class Selection:
         return Query(
             sagas=tuple(self.saga or ()),
             statuses=tuple(dict.fromkeys(statuses)),
+            tags=tuple(self.tags or ()),
             created_before=_before(now, self.older_than),
             updated_before=_before(now, self.unchanged_for),
             limit=limit,

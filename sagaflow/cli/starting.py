@@ -15,7 +15,7 @@ from .exits import Exit, Failure
 from .loading import load, saga_class
 from .shell import Shell
 from .showing import watched
-from .wording import length, moment
+from .wording import length, moment, tag
 
 
 async def start(
@@ -31,6 +31,10 @@ async def start(
     delay: Annotated[
         timedelta | None, typer.Option(parser=length, metavar="AGE", help="After which time: 15m.")
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", parser=tag, metavar="TAG", help="A label that it is found by. Can be repeated."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it has ended.")] = False,
 ) -> Exit:
     """Start a saga. It is done by workers; with --wait the exit code is 1 if it has not completed."""
@@ -38,7 +42,7 @@ async def start(
     value = default_codec().decode(_text(context), saga.resolve_types().context)
     async with shell.desk(more=load([target]), creates=True) as desk:
         try:
-            handle = await desk.start(saga, value, id=saga_id, at=at, delay=delay)
+            handle = await desk.start(saga, value, id=saga_id, at=at, delay=delay, tags=tags or ())
         except ValueError as error:
             raise error if isinstance(error, SagaFlowError) else Failure(str(error)) from error
         if wait:

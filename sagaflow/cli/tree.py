@@ -75,6 +75,8 @@ def _add_about(tree: Tree, data: SagaData, look: Look) -> None:
     if data.expires_at is not None:
         said.append(f"kept until {clock(data.expires_at)}")
     tree.add(Text(", ".join(said), "dim"))
+    if summary.tags:
+        tree.add(Text.assemble(("tags ", "dim"), ", ".join(summary.tags)))
     tree.add(_payload("context", data.context, look))
     if data.locks:
         tree.add(Text(f"holds {', '.join(map(repr, data.locks))}", "dim"))

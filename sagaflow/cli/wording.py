@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from ..core.state import SagaStatus, StepStatus
+from ..engine.arguments import checked_tags
 from ..views.wording import span
 
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -66,6 +67,22 @@ def moment(text: str | datetime) -> datetime:
     if found.tzinfo is None:
         raise typer.BadParameter(f"{text!r}: in which time zone? Write {text}Z, or {text}+01:00")
     return found
+
+
+def tag(text: str) -> str:
+    """A tag of sagas.
+
+    Raises:
+        BadParameter: it can be none.
+
+    Example:
+        >>> tag("channel:web")
+        'channel:web'
+    """
+    try:
+        return checked_tags([text])[0]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def status(value: SagaStatus | StepStatus, *, paused: bool = False) -> Text:

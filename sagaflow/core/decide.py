@@ -86,6 +86,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
     lock: str | None = None,
     items: dict[str, str] | None = None,
     trace: str | None = None,
+    tags: tuple[str, ...] = (),
 ) -> SagaState:
     """The first state of a saga, its first steps open; scheduled if ``start_at`` lies ahead.
 
@@ -95,6 +96,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
         lock: the key of the lock that all of it needs.
         items: the payloads that some steps are given besides the context.
         trace: the W3C ``traceparent`` that its spans belong to.
+        tags: the labels that people find it by.
     """
     scheduled = start_at is not None and start_at > at
     begins = start_at if start_at is not None and scheduled else at
@@ -116,6 +118,7 @@ def new_saga(  # noqa: PLR0913  # all that is known of a saga when it begins
         lock=lock,
         locks={lock: Lock(LockStatus.WANTED, 1)} if lock is not None else {},
         trace=trace,
+        tags=tags,
     )
     return _settle(definition, state, at)
 

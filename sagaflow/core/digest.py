@@ -15,7 +15,7 @@ from msgspec.structs import FieldInfo, fields
 from .state import SagaState
 
 _SIZE: Final = 16  # bytes
-_APART: Final = frozenset({"digest", "schema", "trace"})
+_APART: Final = frozenset({"digest", "schema", "trace", "tags"})
 
 _sorted: Final = msgspec.json.Encoder(order="sorted")
 
@@ -31,8 +31,8 @@ def digest_of(state: SagaState) -> str:
     """The digest of all that a saga holds but for its digest, in 32 hexadecimal digits.
 
     It is of what differs from the defaults, so that a field that is added later leaves the digests as they were. The
-    version of the stored form is left out, and so is the trace: they do not say what became of the saga, and workers of
-    an earlier version, which know of no trace, make the same digest.
+    version of the stored form is left out, and so are the trace and the tags: they do not say what became of the saga,
+    and workers of an earlier version, which know of neither, make the same digest.
     """
     content = {name: value for name, default in _DEFAULTS.items() if (value := getattr(state, name)) != default}
     return hashlib.blake2b(_sorted.encode(content), digest_size=_SIZE).hexdigest()

@@ -252,6 +252,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
         expire_at: when it may be forgotten.
         digest: of a saga that has ended: of all that it holds (``digest_of``), so that it cannot change unseen.
         trace: the W3C ``traceparent`` that its spans belong to; nothing is decided by it.
+        tags: the labels that people find it by, as they were given; they never change, and nothing is decided by them.
     """
 
     id: str
@@ -285,6 +286,7 @@ class SagaState(Struct, frozen=True, kw_only=True):
     expire_at: float | None = None
     digest: str | None = None
     trace: str | None = None
+    tags: tuple[str, ...] = ()
 
     def with_step(self, name: str, step: StepState) -> SagaState:
         return replace(self, steps={**self.steps, name: step})

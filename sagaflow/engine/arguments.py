@@ -26,6 +26,12 @@ ID_LIMIT = 200
 REASON_LIMIT = 1_000
 """The longest reason of a request, in characters."""
 
+TAGS_LIMIT = 16
+"""How many tags a saga can have."""
+
+TAG_LIMIT = 64
+"""The longest tag, in characters."""
+
 
 def bind(sagas: Iterable[Factory], codec: Codec) -> dict[str, Binding]:
     """The sagas by name, each with what the engine needs to know of it."""
@@ -94,6 +100,32 @@ def checked_id(saga_id: object) -> str:
     if isinstance(saga_id, str) and 0 < len(saga_id) <= ID_LIMIT and saga_id.isprintable():
         return saga_id
     raise ValueError(f"{_shown(saga_id)} is no id of a saga: write a printable str of 1 to {ID_LIMIT} characters")
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags, each once, in the order in which they were given.
+
+    Raises:
+        ValueError: one of them can be no tag, or there are too many.
+
+    Example:
+        >>> checked_tags(["vip", "channel:web", "vip"])
+        ('vip', 'channel:web')
+    """
+    if isinstance(tags, str):  # it is an iterable of str too
+        raise ValueError(f"tags={_shown(tags)}: several tags are meant; write tags=[{_shown(tags)}]")
+    found = tuple(dict.fromkeys(map(_checked_tag, tags)))
+    if len(found) > TAGS_LIMIT:
+        raise ValueError(f"{len(found)} tags are too many: write at most {TAGS_LIMIT}")
+    return found
+
+
+def _checked_tag(tag: object) -> str:
+    if isinstance(tag, str) and 0 < len(tag) <= TAG_LIMIT and tag.isprintable() and not {" ", ","} & {*tag}:
+        return tag
+    raise ValueError(
+        f"{_shown(tag)} is no tag: write a printable str of 1 to {TAG_LIMIT} characters without spaces and commas"
+    )
 
 
 def check_room(definition: SagaDefinition, after: SagaState, limit: int) -> None:

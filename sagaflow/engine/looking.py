@@ -10,7 +10,7 @@ from ..core.state import SagaStatus
 from ..ports import Query
 from ..record import SagaRecord
 from ..saga import Saga
-from .arguments import checked_id
+from .arguments import checked_id, checked_tags
 from .base import EngineBase
 from .reports import SagaPage, Stranded
 from .stranded import find_stranded
@@ -33,13 +33,21 @@ class Looking(EngineBase):
         *,
         saga: type[Saga[Any]] | str | None = None,
         statuses: Iterable[SagaStatus | str] = (),
+        tags: Iterable[str] = (),
         limit: int = 100,
         cursor: str | None = None,
     ) -> SagaPage:
         """Records, newest first, a page at a time.
 
+        Args:
+            saga: of this class alone.
+            statuses: in one of these.
+            tags: with all of these.
+            limit: of the records of one page.
+            cursor: of the page before, ``SagaPage.cursor``.
+
         Raises:
-            ValueError: no such status, or no such cursor.
+            ValueError: no such status, no such cursor, or what can be no tag.
             StoreUnavailable
         """
         self._must_be_open()
@@ -48,6 +56,7 @@ class Looking(EngineBase):
             Query(
                 sagas=(name,) if name is not None else (),
                 statuses=tuple(SagaStatus(status) for status in statuses),
+                tags=checked_tags(tags),
                 limit=limit,
                 cursor=cursor,
             )

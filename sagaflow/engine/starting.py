@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..core.decide import new_saga
 from ..core.state import Direction, SagaState
@@ -14,7 +14,7 @@ from ..errors import SagaExists, SagaNotFound
 from ..ports import Lane
 from ..saga import Saga
 from .acting import Acting
-from .arguments import check_count, check_room, checked_id, checked_name
+from .arguments import check_count, check_room, checked_id, checked_name, checked_tags
 from .binding import Binding, within
 from .handle import SagaHandle
 from .hints import next_look
@@ -24,6 +24,15 @@ from .retention import with_retention
 from .values import derive, lock_key
 
 C = TypeVar("C")
+
+
+class _Beginning(NamedTuple):
+    """How a saga is started, whatever it does."""
+
+    saga_id: str
+    is_named: bool  # by who starts it
+    start_at: float | None
+    tags: tuple[str, ...]
 
 
 class Starting(Looking, Acting):
@@ -38,6 +47,7 @@ class Starting(Looking, Acting):
         id: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        tags: Iterable[str] = (),
     ) -> SagaHandle[C]:
         """Start one saga; it has begun for certain when this returns, though nobody may work on it yet.
 
@@ -45,19 +55,21 @@ class Starting(Looking, Acting):
             id: names the transaction: the same id with an equal context is the same saga. By default a new ULID.
             at: when it is to begin, aware of its time zone; by default now.
             delay: after which time it is to begin, in place of ``at``.
+            tags: labels that people find it by, at most 16, each of 1 to 64 printable characters without spaces and
+                commas. Nothing is decided by them, and they never change: a saga that has the id keeps its own.
 
         Raises:
             SagaExists: the id was used for another saga class, or with another context.
             PayloadError: the context is not of the saga's type, or too large.
-            ValueError: the id, the time, or the key of the saga's lock cannot be one.
+            ValueError: the id, the time, a tag, or the key of the saga's lock cannot be one.
             StoreUnavailable: the store did not answer; start again with the same id to be sure.
         """
         self._must_be_open()
-        binding = self._binding_of(saga)
+        binding, beginning = self._binding_of(saga), self._beginning(id, at, delay, tags)
         await self._bindings.keep(binding.definition)
-        return await self._start(binding, context, id, self._beginning(at, delay), {})
+        return await self._start(binding, context, beginning, {})
 
-    async def start_steps(  # three that say what, three that say how
+    async def start_steps(  # three that say what, four that say how
         self,
         name: str,
         steps: Sequence[StepSpec],
@@ -67,6 +79,7 @@ class Starting(Looking, Acting):
         id: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        tags: Iterable[str] = (),
     ) -> SagaHandle[Any]:
         """Start a saga whose steps are data. Its actions are methods of the libraries in ``Engine(actions=...)``.
 
@@ -74,7 +87,7 @@ class Starting(Looking, Acting):
             name: of the saga.
             steps: what it does; lists compose by ``[*some, *others]``.
             context: of the type that the libraries are for.
-            id, at, delay: as for ``start``.
+            id, at, delay, tags: as for ``start``.
 
         Raises:
             DefinitionError: the steps have faults; all of them are in the error.
@@ -90,6 +103,7 @@ class Starting(Looking, Acting):
             ...     await engine.start_steps("order", steps, order, id=order.order_id)
         """
         self._must_be_open()
+        beginning = self._beginning(id, at, delay, tags)
         checked_name("name", name)
         check_count(f"start_steps({name!r})", steps, self._settings.elements_limit)
         made = self._bindings.library.make(name, steps, self._codec)
@@ -100,14 +114,24 @@ class Starting(Looking, Acting):
         }
         await self._bindings.keep_graph(made.graph)
         self._bindings.add(binding)
-        return await self._start(binding, context, id, self._beginning(at, delay), items)
+        return await self._start(binding, context, beginning, items)
 
     def handle(self, saga: type[Saga[C]], saga_id: str, /) -> SagaHandle[C]:
         """A handle for a saga that was started before, here or elsewhere; nobody is asked whether it exists."""
         self._binding_of(saga)
         return SagaHandle(self, checked_id(saga_id))
 
-    def _beginning(self, at: datetime | None, delay: timedelta | None) -> float | None:
+    def _beginning(
+        self, saga_id: str | None, at: datetime | None, delay: timedelta | None, tags: Iterable[str]
+    ) -> _Beginning:
+        return _Beginning(
+            checked_id(saga_id) if saga_id is not None else self._machine.new_id(),
+            saga_id is not None,
+            self._start_at(at, delay),
+            checked_tags(tags),
+        )
+
+    def _start_at(self, at: datetime | None, delay: timedelta | None) -> float | None:
         if at is not None and at.tzinfo is None:
             raise ValueError(f"start(at={at!r}): which time zone? Write datetime(..., tzinfo=UTC)")
         if at is not None and delay is not None:
@@ -117,47 +141,37 @@ class Starting(Looking, Acting):
         return at.timestamp() if at is not None else None
 
     async def _start(
-        self, binding: Binding, context: Any, id: str | None, start_at: float | None, items: Mapping[str, str]
+        self, binding: Binding, context: Any, beginning: _Beginning, items: Mapping[str, str]
     ) -> SagaHandle[Any]:
-        saga_id = checked_id(id) if id is not None else self._machine.new_id()
+        name, saga_id = binding.definition.name, beginning.saga_id
         # Whoever starts more at once than the store takes waits here, with nothing made yet, and outside its timeouts.
         async with self._starts:
-            with self._observers.starting(binding.definition.name, saga_id) if self._observers else UNOBSERVED as trace:
-                return await self._start_now(
-                    binding, context, saga_id, start_at, items, named=id is not None, trace=trace
-                )
+            with self._observers.starting(name, saga_id) if self._observers else UNOBSERVED as trace:
+                return await self._start_now(binding, context, beginning, items, trace)
 
-    async def _start_now(  # all that a saga begins with
-        self,
-        binding: Binding,
-        context: Any,
-        saga_id: str,
-        start_at: float | None,
-        items: Mapping[str, str],
-        *,
-        named: bool,
-        trace: str | None,
+    async def _start_now(
+        self, binding: Binding, context: Any, beginning: _Beginning, items: Mapping[str, str], trace: str | None
     ) -> SagaHandle[Any]:
         payload = binding.encode_context(context, self._settings.context_limit)
         lock = binding.definition.lock
         now = self._clock.now()
         state = new_saga(
             binding.definition,
-            saga_id,
+            beginning.saga_id,
             payload,
             now,
-            start_at,
-            named=named,
+            beginning.start_at,
+            named=beginning.is_named,
             lock=lock_key(derive(lock, context)) if lock is not None else None,
             items=dict(items),
             trace=trace,
+            tags=beginning.tags,
         )
         check_room(binding.definition, state, self._settings.payload_limit)
         state = with_retention(state, self._settings)  # one that has no steps has ended already
-        if await self._keep(binding, state, now):
-            return SagaHandle(self, saga_id)
-        await self._must_be_same(binding, state, context)
-        return SagaHandle(self, saga_id)
+        if not await self._keep(binding, state, now):
+            await self._must_be_same(binding, state, context)
+        return SagaHandle(self, state.id)
 
     async def _keep(self, binding: Binding, state: SagaState, now: float) -> bool:
         """Keep a new saga, and have its work begun, here or elsewhere; False if there is one with its id."""

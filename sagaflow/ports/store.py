@@ -36,7 +36,7 @@ class Stored(Struct, frozen=True):
 
 
 class Transition(Struct, frozen=True):
-    """One change of one saga, from ``before`` to ``after``.
+    """One change of one saga, from ``before`` to ``after``; its id, its tags and ``created_at`` stay as they are.
 
     Attributes:
         before: what it was decided on; ``after.revision == before.revision + 1``.
@@ -114,14 +114,33 @@ class Orphan(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """Which sagas to list: newest first by creation, ties by id. Empty filters match all."""
+    """Which sagas to list: newest first by creation, ties by id. Empty filters match all.
+
+    Attributes:
+        sagas, statuses: the names of classes, and the statuses; one of each is enough.
+        tags: a saga must have all of them.
+        created_before, updated_before: the saga was started, or changed last, before that time.
+        limit: of the sagas of one page.
+        cursor: where the page before ended.
+    """
 
     sagas: tuple[str, ...] = ()
     statuses: tuple[SagaStatus, ...] = ()
+    tags: tuple[str, ...] = ()
     created_before: float | None = None
     updated_before: float | None = None
     limit: int = 100
     cursor: str | None = None
+
+    def matches(self, state: SagaState) -> bool:
+        """Whether all filters hold for a saga, on whichever page it would be."""
+        return (
+            (not self.sagas or state.saga in self.sagas)
+            and (not self.statuses or state.status in self.statuses)
+            and all(tag in state.tags for tag in self.tags)
+            and (self.created_before is None or state.created_at < self.created_before)
+            and (self.updated_before is None or state.updated_at < self.updated_before)
+        )
 
 
 class Page(Struct, frozen=True):

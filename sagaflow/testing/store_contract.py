@@ -47,6 +47,7 @@ from .store_contract_locks import GraphsContract, LocksContract
 from .store_contract_retention import RetentionContract
 from .store_contract_survey import SurveyContract
 from .store_contract_sweeping import ListingContract, LivenessContract, SweepingContract
+from .store_contract_tags import TagsContract
 from .store_states import change, changed, claimed, new_saga, request
 from .strategies import any_saga, sagas
 
@@ -85,7 +86,7 @@ class SagasContract:
         self, store: Store, other_store: Store, state: SagaState, after: SagaState
     ) -> None:
         state = replace(state, id=new_saga().id)
-        after = replace(after, id=state.id, revision=state.revision + 1)
+        after = replace(after, id=state.id, revision=state.revision + 1, created_at=state.created_at, tags=state.tags)
         await store.insert(state, 5.0)
         assert await store.commit([change(state, after)]) == [Outcome.COMMITTED]
         assert (await other_store.load([state.id]))[state.id].state == after
@@ -290,6 +291,7 @@ class StoreContract(
     SweepingContract,
     LivenessContract,
     ListingContract,
+    TagsContract,
     LocksContract,
     GraphsContract,
     RetentionContract,

@@ -278,7 +278,7 @@ class ListingContract:
             await store.insert(state, None)
         states.sort(key=lambda state: (state.created_at, state.id), reverse=True)
         for limit in (1, 7, 10, 29, 30, 31):
-            assert await _all_pages(store, Query(limit=limit)) == states
+            assert await all_pages(store, Query(limit=limit)) == states
 
     async def test_what_is_new_does_not_disturb_a_listing(self, store: Store) -> None:
         for number in range(6):
@@ -298,7 +298,7 @@ class ListingContract:
             await store.insert(new_saga(str(number), saga=saga, status=status, created_at=at, updated_at=at + 10), None)
 
         async def found(query: Query) -> str:
-            states = await _all_pages(store, query)
+            states = await all_pages(store, query)
             return "".join(state.id for state in states)
 
         assert await found(Query()) == "543210"
@@ -321,7 +321,8 @@ class ListingContract:
             await store.find(Query(limit=0))
 
 
-async def _all_pages(store: Store, query: Query) -> list[SagaState]:
+async def all_pages(store: Store, query: Query) -> list[SagaState]:
+    """All sagas of a listing, however many pages it has."""
     states: list[SagaState] = []
     cursor: str | None = None
     while True:

@@ -131,6 +131,11 @@ def acts() -> SearchStrategy[Act]:
     return st.builds(Act, what=texts(), at=_TIMES, by=texts(), reason=texts(), step=st.none() | step_names())
 
 
+def tags() -> SearchStrategy[tuple[str, ...]]:
+    """Any labels, each once."""
+    return st.lists(texts(), max_size=3, unique=True).map(tuple)
+
+
 def tickets() -> SearchStrategy[Ticket]:
     """Any place in the line for a lock."""
     return st.builds(Ticket, saga_id=texts(), root=texts(), term=_COUNTS)
@@ -167,6 +172,7 @@ def sagas() -> SearchStrategy[SagaState]:
         # A store forgets by itself what has expired.
         expire_at=st.none() | st.floats(min_value=4e9, max_value=8e9),
         digest=st.none() | texts(),
+        tags=tags(),
     )
 
 

@@ -56,6 +56,7 @@ def saga_summary(record: SagaRecord[Any]) -> SagaSummary:
         start_at=record.start_at,
         deadline_at=record.deadline_at,
         parent=record.parent_id,
+        tags=record.tags,
         steps={status.value: count for status in StepStatus if (count := statuses.count(status))},
         waits_for=record.waits_for,
     )

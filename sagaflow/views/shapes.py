@@ -116,6 +116,7 @@ class SagaSummary(Struct, frozen=True, kw_only=True):
         completed_at, start_at, deadline_at: when it ended; begins, if that was put off; is compensated unless it has
             ended.
         parent: the id of the saga that started it.
+        tags: the labels that it was started with.
         steps: how many steps it has, by status; an element counts as one.
         waits_for: in words, what it waits for that is in nobody's hands here.
     """
@@ -133,6 +134,7 @@ class SagaSummary(Struct, frozen=True, kw_only=True):
     start_at: datetime | None
     deadline_at: datetime | None
     parent: str | None
+    tags: tuple[str, ...]
     steps: dict[str, int]
     waits_for: tuple[str, ...]
 

@@ -65,7 +65,7 @@ class Acting:
             context: Any = _JSON.decode(_text(asked.context), self._engine.types_of(saga).context)
             with _said():
                 delay = timedelta(seconds=asked.delay) if asked.delay is not None else None
-                handle = await self._engine.start(saga, context, id=asked.id, delay=delay)
+                handle = await self._engine.start(saga, context, id=asked.id, delay=delay, tags=asked.tags)
             return Response(Started(handle.id), status_code=201)
 
         return start

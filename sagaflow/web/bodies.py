@@ -20,12 +20,14 @@ class Start(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         context: what it is started with, of the type of that class.
         id: names the transaction: the same id with an equal context is the same saga. By default a new one.
         delay: after how many seconds it begins.
+        tags: labels that it is found by.
     """
 
     saga: str
     context: Raw
     id: str | None = None
     delay: float | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Started(Struct, frozen=True):

@@ -13,6 +13,7 @@ from litestar.params import FromQuery, QueryParameter
 from msgspec import Struct
 
 from ..core.state import SagaStatus
+from ..engine.arguments import checked_tags
 from ..engine.engine import Engine
 from ..ports import Query
 from ..record import SagaRecord
@@ -42,6 +43,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=_MOST, description="how many at m
 Ids = Annotated[str, QueryParameter(description="of the saga")]
 Classes = Annotated[list[str] | None, QueryParameter(name="saga", description="names of classes; by default all")]
 Statuses = Annotated[list[SagaStatus] | None, QueryParameter(name="status", description="by default all")]
+Tags = Annotated[list[str] | None, QueryParameter(name="tag", description="a saga must have all of them")]
 Search = Annotated[
     str | None, QueryParameter(description="ids that begin so; the other filters hold too, no cursor does")
 ]
@@ -94,6 +96,7 @@ class Looking:
         async def sagas(  # each is a filter
             classes: Classes = None,
             statuses: Statuses = None,
+            tags: Tags = None,
             search: Search = None,
             older_than: Seconds = None,
             cursor: Cursor = None,
@@ -101,17 +104,18 @@ class Looking:
         ) -> PageData:
             """Newest first, a page at a time; by id, where a beginning of ids is searched for."""
             before = datetime.now(UTC) - timedelta(seconds=older_than) if older_than is not None else None
-            query = Query(
-                sagas=tuple(classes or ()),
-                statuses=tuple(statuses or ()),
-                created_before=before.timestamp() if before is not None else None,
-                limit=limit,
-                cursor=cursor,
-            )
             try:
+                query = Query(
+                    sagas=tuple(classes or ()),
+                    statuses=tuple(statuses or ()),
+                    tags=checked_tags(tags or ()),
+                    created_before=before.timestamp() if before is not None else None,
+                    limit=limit,
+                    cursor=cursor,
+                )
                 if search:
                     found = await self._engine.named(search, limit=_MOST)
-                    return page_data([record for record in found if _matches(record, query)][:limit])
+                    return page_data([record for record in found if query.matches(record.state)][:limit])
                 page = await self._engine.find(query)
             except ValueError as error:
                 raise Problem(422, "arguments", str(error)) from None
@@ -181,11 +185,3 @@ _DRAWING: Final = {
         "style-src 'self'", "style-src 'unsafe-inline'"
     )
 }
-
-
-def _matches(record: SagaRecord[Any], query: Query) -> bool:
-    return (
-        (not query.sagas or record.name in query.sagas)
-        and (not query.statuses or record.status in query.statuses)
-        and (query.created_before is None or record.created_at.timestamp() < query.created_before)
-    )

@@ -22,6 +22,7 @@ from tests.polling import until
 from .sagas import Deliver, Order, Sell
 
 APP = "tests.cli.sagas:both"
+TAGS = {"done": ("web", "vip"), "stuck": ("web",)}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ async def stock(store: str) -> None:
             "undone": Order("eve", "declined"),
             "stuck": Order("stuck", "declined"),
         }.items():
-            await (await engine.start(Sell, order, id=name)).wait()
+            await (await engine.start(Sell, order, id=name, tags=TAGS.get(name, ()))).wait()
         handle = await engine.start(Deliver, Order("ada", "4111"), id="waits")
 
         async def is_waiting() -> bool:

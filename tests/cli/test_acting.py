@@ -103,6 +103,12 @@ def test_a_failed_saga_is_brought_to_its_end_by_hand_without_its_class(run: Run)
     assert status_of(run, "stuck") is SagaStatus.COMPENSATED
 
 
+def test_a_bulk_act_takes_the_sagas_of_a_tag_alone(run: Run) -> None:
+    told = run("compensate", "--tag", "web", "--status", "completed", "-r", "recall", "--yes", "--json")
+    assert (told.code, told.json["id"]) == (0, "done")
+    assert run("compensate", "--tag", "nobody", "-r", "recall", "--yes").err == "No such sagas.\n"
+
+
 def test_what_hangs_on_the_class_asks_for_it(run: Run) -> None:
     told = run("skip", "waits", "bill", "-r", "free of charge")
     assert told.code == 2

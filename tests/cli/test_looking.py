@@ -19,6 +19,9 @@ def ids(run: Run, *filters: str) -> list[str]:
         ([], ["waits", "stuck", "undone", "done"]),
         (["--saga", "Deliver"], ["waits"]),
         (["--status", "failed", "--status", "completed"], ["stuck", "done"]),
+        (["--tag", "web"], ["stuck", "done"]),
+        (["--tag", "vip", "--tag", "web"], ["done"]),
+        (["--tag", "web", "--status", "failed", "--error", "ledger"], ["stuck"]),
         (["--active"], ["waits"]),
         (["--error", "CARD DECLINED"], ["stuck", "undone"]),
         (["--error", "ledger"], ["stuck"]),
@@ -34,7 +37,7 @@ def test_sagas_are_found_by_filters_that_go_together(run: Run, filters: list[str
     assert ids(run, *filters) == expected
 
 
-@pytest.mark.parametrize("filters", [[], ["--error", "d"]])
+@pytest.mark.parametrize("filters", [[], ["--error", "d"], ["--tag", "web"]])
 def test_page_after_page_shows_every_saga_once_however_it_is_filtered(run: Run, filters: list[str]) -> None:
     whole, found, cursor = ids(run, *filters), list[str](), list[str]()
     while True:
@@ -76,6 +79,16 @@ def test_a_saga_is_shown_with_its_attempts_errors_and_what_can_be_done(run: Run)
         assert words in told.out
     assert "Traceback" not in told.out
     assert "Traceback" in run("show", "stuck", "--full").out
+
+
+def test_the_tags_of_a_saga_are_told(run: Run) -> None:
+    assert "├── tags web, vip\n" in run("show", "done").out
+    assert "tags" not in run("show", "waits").out
+    assert [saga["tags"] for saga in run("list", "--json", "--saga", "Sell").json["sagas"]] == [
+        ["web"],
+        [],
+        ["web", "vip"],
+    ]
 
 
 def test_a_saga_that_waits_says_for_what(run: Run) -> None:

@@ -23,6 +23,7 @@ def test_what_is_not_there_ends_with_its_own_code(run: Run) -> None:
     assert run("show", "done", "--store", "redis://host").code == 2
     assert run("list", "--older-than", "5x").code == 2
     assert run("list", "--cursor", "nonsense").code == 2
+    assert run("list", "--tag", "very important").code == 2
     assert run("show", "done", "--redact", "a..b").code == 2
 
 
@@ -67,6 +68,10 @@ def test_a_saga_is_started_from_json_given_in_a_file_or_on_standard_input(run: R
     assert run("start", SELL, '{"customer": "eve"}').code == 2
     assert run("start", SELL, "@nothing.json").code == 2
     assert run("start", SELL, context, "--at", "2090-01-01T09:00").code == 2, "in which time zone?"
+    assert run("start", SELL, context, "--id", "labelled", "--tag", "vip", "--tag", "web").code == 0
+    assert run("show", "labelled", "--json").json["summary"]["tags"] == ["vip", "web"]
+    told = run("start", SELL, context, "--tag", "a,b")
+    assert (told.code, "is no tag" in " ".join(told.err.split())) == (2, True)
     later = run("start", SELL, context, "--delay", "1h", "--json").json["id"]
     assert "◷ scheduled" in run("list", "--status", "scheduled").out
     assert run("show", later, "--json").json["summary"]["start_at"] is not None

@@ -217,6 +217,8 @@ async def test_no_call_goes_through_all_sagas(
         page = await store.find(Query(limit=2, statuses=(SagaStatus.STARTED,)))
         await store.find(Query(limit=1, sagas=("Nobody",), cursor=page.cursor))
         await store.find(Query(limit=2, created_before=2e6, cursor=page.cursor))
+        await store.insert(new_saga(f"tagged-{number}", tags=("vip", "web")), None)
+        await store.find(Query(limit=2, tags=("vip", "web")))
         await store.insert(new_saga("ended", named=True, status=SagaStatus.COMPLETED, expire_at=5.0), None)
         await store.expire(10.0, 10, 60.0)
         await store.tombstone("ended")

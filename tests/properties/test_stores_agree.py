@@ -46,6 +46,7 @@ times = st.integers(0, 20).map(float)
 ids = st.sampled_from(IDS)
 fingerprints = st.sampled_from(["f-1", "f-2"])
 workers = st.sampled_from(WORKERS)
+tags = st.lists(st.sampled_from(["vip", "web", "$ne"]), unique=True, max_size=2).map(tuple)
 
 
 @dataclass
@@ -82,6 +83,7 @@ def states(draw: st.DrawFn) -> SagaState:
         committed=draw(st.booleans()),
         named=draw(st.booleans()),
         expire_at=draw(st.none() | times.map(AHEAD.__add__)),
+        tags=draw(tags),
     )
 
 
@@ -191,7 +193,8 @@ class StoresAgree(RuleBasedStateMachine):
         kept = self.sagas.get(change.saga_id)
         before = kept.state if kept else replace(change.after, id=change.saga_id)
         before = replace(before, revision=before.revision + change.offset)
-        after = replace(change.after, id=change.saga_id, revision=before.revision + 1)
+        same = {"id": change.saga_id, "created_at": before.created_at, "tags": before.tags}
+        after = replace(change.after, **same, revision=before.revision + 1)
         inbox = kept.inbox if kept else []
         consumed = tuple(signal.token for number, (signal, _) in enumerate(inbox) if number in change.consume)
         size = None if change.size is None else max(len(inbox) + change.size, 0)
@@ -363,6 +366,7 @@ class StoresAgree(RuleBasedStateMachine):
         statuses=st.sets(st.sampled_from([SagaStatus.STARTED, SagaStatus.COMPLETED])),
         created_before=st.none() | times,
         updated_before=st.none() | times,
+        wanted=st.just(()) | tags,
         limit=st.integers(1, 4),
     )
     def find(
@@ -371,6 +375,7 @@ class StoresAgree(RuleBasedStateMachine):
         statuses: set[SagaStatus],
         created_before: float | None,
         updated_before: float | None,
+        wanted: tuple[str, ...],
         limit: int,
     ) -> None:
         expected = [
@@ -378,6 +383,7 @@ class StoresAgree(RuleBasedStateMachine):
             for kept in self.sagas.values()
             if (not kinds or kept.state.saga in kinds)
             and (not statuses or kept.state.status in statuses)
+            and {*wanted} <= {*kept.state.tags}
             and (created_before is None or kept.state.created_at < created_before)
             and (updated_before is None or kept.state.updated_at < updated_before)
         ]
@@ -385,6 +391,7 @@ class StoresAgree(RuleBasedStateMachine):
         query = Query(
             sagas=tuple(kinds),
             statuses=tuple(statuses),
+            tags=wanted,
             created_before=created_before,
             updated_before=updated_before,
             limit=limit,

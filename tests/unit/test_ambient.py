@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterable
 from contextvars import Context, copy_context
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -33,7 +34,7 @@ class FakeEngine:
     def __init__(self, *sagas: type[Saga[Any]]) -> None:
         self.sagas = sagas
         self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        self.started: list[tuple[type[Saga[Any]], Any, str | None, datetime | None]] = []
+        self.started: list[tuple[object, ...]] = []
 
     def has(self, saga: type[Saga[Any]], /) -> bool:
         return saga in self.sagas
@@ -47,8 +48,9 @@ class FakeEngine:
         id: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        tags: Iterable[str] = (),
     ) -> SagaHandle[Any]:
-        self.started.append((saga, context, id, at))
+        self.started.append((saga, context, id, at, *tags))
         return cast("SagaHandle[Any]", self)
 
     async def __aenter__(self) -> Self:
@@ -62,10 +64,10 @@ class FakeEngine:
 async def test_start_goes_to_the_engine_of_the_context_with_all_it_was_given() -> None:
     at = datetime.now().astimezone()
     async with FakeEngine(Order) as engine:
-        handle: object = await Order.start(7, id="o-7", at=at)
+        handle: object = await Order.start(7, id="o-7", at=at, tags=["vip"])
 
     assert handle is engine
-    assert engine.started == [(Order, 7, "o-7", at)]
+    assert engine.started == [(Order, 7, "o-7", at, "vip")]
 
 
 async def test_the_innermost_engine_wins_then_the_next() -> None:

@@ -57,6 +57,32 @@ async def test_starting_twice_is_as_once_and_another_context_is_refused(client: 
     assert other.json()["type"] == "urn:sagaflow:problem:saga-exists"
 
 
+async def test_a_saga_is_started_with_tags_and_found_by_them(client: httpx.AsyncClient, engine: Engine) -> None:
+    for saga_id, tags in {"o-1": ["vip", "channel:web", "vip"], "o-2": ["vip"], "o-3": []}.items():
+        order = {"saga": "Sell", "context": ADA, "id": saga_id, "tags": tags}
+        assert (await client.post("/api/sagas", json=order)).status_code == 201
+        await until(engine, saga_id, waits)
+
+    async def found(**filters: Any) -> list[str]:
+        return [saga["id"] for saga in (await client.get("/api/sagas", params=filters)).json()["sagas"]]
+
+    assert await found(tag="vip") == ["o-2", "o-1"]
+    assert await found(tag=["channel:web", "vip"]) == ["o-1"]
+    assert await found(tag="vip", status="completed") == []
+    assert await found(tag="vip", search="o-") == ["o-1", "o-2"]
+    shown = (await client.get("/api/saga", params={"id": "o-1"})).json()
+    assert shown["saga"]["summary"]["tags"] == ["vip", "channel:web"]
+
+
+async def test_what_can_be_no_tag_is_refused_with_the_rule(client: httpx.AsyncClient) -> None:
+    order = {"saga": "Sell", "context": ADA, "tags": ["very important"]}
+    for said in (await client.post("/api/sagas", json=order), await client.get("/api/sagas", params={"tag": "a,b"})):
+        assert (said.status_code, said.json()["type"]) == (422, "urn:sagaflow:problem:arguments")
+        assert (
+            "is no tag: write a printable str of 1 to 64 characters without spaces and commas" in said.json()["detail"]
+        )
+
+
 async def test_a_saga_can_begin_later(client: httpx.AsyncClient) -> None:
     made = await client.post("/api/sagas", json={"saga": "Sell", "context": ADA, "delay": 3_600})
     shown = (await client.get("/api/saga", params=made.json())).json()

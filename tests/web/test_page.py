@@ -132,6 +132,37 @@ async def test_the_list_is_filtered_and_searched_and_its_address_can_be_kept(bro
         await expect(rows).to_have_count(10)
 
 
+async def test_a_saga_is_started_with_tags_and_others_with_them_are_a_click_away(
+    browser: Browser, engine: Engine
+) -> None:
+    for number in range(3):
+        await engine.start(Sell, Order("ada"), id=f"o-{number}", tags=["vip", "web"][: 2 - number % 2])
+    async with serving(engine) as address, opened(browser, address) as page:
+        rows = page.locator("table.sagas tbody tr")
+        await page.get_by_role("button", name="Start a saga").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Saga", exact=True).select_option("Sell")
+        await dialog.get_by_label("Id").fill("o-3")
+        await dialog.get_by_label("Tags").fill("vip, channel:phone")
+        await dialog.get_by_role("button", name="Start").click()
+        await expect(page.locator(".hero .tag")).to_have_text(["vip", "channel:phone"])
+        await page.locator(".hero .tag", has_text="vip").click()
+        await expect(rows).to_have_count(4)
+        await rows.nth(1).get_by_role("link", name="web").click()
+        await expect(rows).to_have_count(2)
+        await expect(page.get_by_label("Tags")).to_have_value("vip web")
+        await page.reload()
+        await expect(rows).to_have_count(2)
+        await page.get_by_label("Tags").fill("vip")
+        await page.get_by_label("Tags").press("Enter")
+        await expect(rows).to_have_count(4)
+        await page.get_by_label("Tags").fill("")
+        await page.get_by_role("searchbox").fill("o-1")
+        await page.get_by_role("searchbox").press("Enter")
+        await expect(rows).to_have_count(1)
+    assert (await engine.get("o-3")).tags == ("vip", "channel:phone")
+
+
 async def test_what_is_wrong_is_said_where_it_was_written(browser: Browser, engine: Engine) -> None:
     async with serving(engine) as address, opened(browser, address) as page:
         await start(page, "o-1", "{customer}")
@@ -175,7 +206,10 @@ async def test_everything_is_done_by_the_keyboard_alone(browser: Browser, engine
 
 
 async def test_a_phone_shows_all_of_it_in_its_width(browser: Browser, engine: Engine) -> None:
-    await engine.start(Sell, Order("ada"), id="o-with-a-name-that-is-longer-than-any-phone-is-wide-" + "x" * 60)
+    tags = [f"a-tag-that-is-long-too-{number}-".ljust(64, "x") for number in range(16)]
+    await engine.start(
+        Sell, Order("ada"), id="o-with-a-name-that-is-longer-than-any-phone-is-wide-" + "x" * 60, tags=tags
+    )
     for part in "", "#/sagas", "#/saga/o-with-a-name-that-is-longer-than-any-phone-is-wide-" + "x" * 60:
         async with serving(engine) as address, opened(browser, address + part, **PHONE) as page:
             await expect(page.get_by_text("o-with-a-name").first).to_be_visible()

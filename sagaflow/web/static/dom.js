@@ -120,6 +120,16 @@ export function sagaLink(id) {
   return `#/saga/${encodeURIComponent(id)}`;
 }
 
+/** The tags in a text, with spaces or commas between them. */
+export function tagsIn(text) {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+/** The tags of a saga, each with the address of the sagas that have it. */
+export function tagLinks({ id, tags }, link) {
+  return tags.map((tag) => h("a", { class: "pill tag", href: link(tag), title: tag, "data-key": `tag ${tag} of ${id}` }, tag));
+}
+
 /** A payload, as text that can be read. */
 export function payload(value) {
   const shown = typeof value === "string" ? JSON.stringify(value) : JSON.stringify(value, null, 2);

@@ -1,7 +1,7 @@
 // The sagas, newest first, by filters that stand in the address.
 
 import { address, look } from "./api.js";
-import { STATUSES, ago, badge, h, number, sagaLink, sign, swap, trouble } from "./dom.js";
+import { STATUSES, ago, badge, h, number, sagaLink, sign, swap, tagLinks, tagsIn, trouble } from "./dom.js";
 
 const EVERY = 3000;
 const AGES = [["", "of any age"], ["60", "older than a minute"], ["3600", "older than an hour"], ["86400", "older than a day"], ["604800", "older than a week"]];
@@ -11,6 +11,7 @@ export async function list(element, { signal, every, query }) {
   const filters = {
     saga: query.getAll("saga"),
     status: query.getAll("status"),
+    tag: query.getAll("tag"),
     search: query.get("search") ?? "",
     older_than: query.get("older_than") ?? "",
     cursor: query.get("cursor") ?? "",
@@ -54,7 +55,8 @@ function form(filters, types) {
       role: "search",
       onsubmit: (event) => {
         event.preventDefault();
-        go(filters, { search: new FormData(event.target).get("search").trim() });
+        const data = new FormData(event.target);
+        go(filters, { search: data.get("search").trim(), tag: tagsIn(data.get("tags")) });
       },
     },
     h("input", {
@@ -65,6 +67,14 @@ function form(filters, types) {
       value: filters.search,
       "data-key": "search",
     }),
+    h("input", {
+      name: "tags",
+      placeholder: "Tags, all of them",
+      "aria-label": "Tags",
+      value: filters.tag.join(" "),
+      "data-key": "tags",
+    }),
+    h("button", { type: "submit", hidden: true }), // without one, Enter would do nothing where there are two fields
     h(
       "select",
       {
@@ -112,7 +122,7 @@ function table(page, filters) {
         null,
         h("tr", null, ["Status", "Id", "Saga", "Steps", "What is the matter", "Started"].map((name) => h("th", null, name))),
       ),
-      h("tbody", null, page.sagas.map(row)),
+      h("tbody", null, page.sagas.map((saga) => row(saga, filters))),
     ),
     h(
       "nav",
@@ -125,13 +135,14 @@ function table(page, filters) {
   ];
 }
 
-function row(saga) {
+function row(saga, filters) {
+  const withTag = (tag) => address("#/sagas", { ...filters, cursor: "", tag: [...new Set([...filters.tag, tag])] });
   return h(
     "tr",
     null,
     h("td", { class: "status" }, badge(saga.is_paused ? "paused" : saga.status)),
     h("td", { class: "id" }, h("a", { href: sagaLink(saga.id), "data-key": `saga ${saga.id}` }, saga.id)),
-    h("td", { class: "name muted" }, saga.name),
+    h("td", { class: "name muted" }, saga.name, tagLinks(saga, withTag)),
     h("td", { class: "steps" }, progress(saga.steps)),
     h("td", { class: "why muted" }, saga.status === "completed" ? "" : saga.reason || saga.waits_for.join(", ")),
     h("td", { class: "when muted" }, ago(saga.created_at)),

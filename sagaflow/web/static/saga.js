@@ -1,8 +1,8 @@
 // One saga, live: where it stands, what comes next, its graph, its attempts, what people did to it.
 
 import { buttons } from "./acts.js";
-import { look, text } from "./api.js";
-import { ago, badge, exact, h, payload, sagaLink, sign, span, swap, trouble } from "./dom.js";
+import { address, look, text } from "./api.js";
+import { ago, badge, exact, h, payload, sagaLink, sign, span, swap, tagLinks, trouble } from "./dom.js";
 import { timeline } from "./timeline.js";
 
 const PATIENCE = 10; // seconds
@@ -120,6 +120,7 @@ function head(summary, saga) {
         ? [" · a part of ", h("a", { href: sagaLink(summary.parent), "data-key": "parent" }, summary.parent)]
         : null,
     ),
+    summary.tags.length ? h("p", { class: "line" }, tagLinks(summary, (tag) => address("#/sagas", { tag }))) : null,
     summary.reason ? h("p", { class: `reason is-${summary.status}` }, summary.reason) : null,
   );
 }

@@ -1,8 +1,8 @@
-// Starting a saga: its class, its context, and perhaps its id and when it begins.
+// Starting a saga: its class, its context, and perhaps its id, when it begins, and its tags.
 
 import { look, send } from "./api.js";
 import { ask, field } from "./dialogs.js";
-import { h, sagaLink, toast } from "./dom.js";
+import { h, sagaLink, tagsIn, toast } from "./dom.js";
 
 /** Ask what to start, and start it. */
 export async function start() {
@@ -40,6 +40,7 @@ export async function start() {
         field("Id", h("input", { name: "id", maxlength: 200, placeholder: "a new one" }), "names the transaction for ever"),
         field("Begins after", h("input", { name: "delay", type: "number", min: 0, step: "any", placeholder: "now" }), "seconds"),
       ),
+      field("Tags", h("input", { name: "tags", placeholder: "none" }), "labels to find it by, with spaces between"),
     ],
     done: async (data) => {
       const { id } = await send("api/sagas", {}, body(data));
@@ -59,5 +60,7 @@ function body(data) {
   const parts = [`"saga":${JSON.stringify(data.get("saga"))}`, `"context":${data.get("context")}`];
   if (data.get("id")) parts.push(`"id":${JSON.stringify(data.get("id"))}`);
   if (data.get("delay")) parts.push(`"delay":${Number(data.get("delay"))}`);
+  const tags = tagsIn(data.get("tags"));
+  if (tags.length) parts.push(`"tags":${JSON.stringify(tags)}`);
   return `{${parts.join(",")}}`;
 }
