@@ -43,11 +43,12 @@ def acted(definition: SagaDefinition, state: SagaState, event: OperatorsAct) -> 
     if changed is state:
         return state
     step = None if isinstance(event, PauseRequested | ResumeRequested) else event.step
-    act = Act(_what(event), event.at, event.by, event.reason, step)
+    act = Act(in_words(event), event.at, event.by, event.reason, step)
     return changed.with_act(act)
 
 
-def _what(event: OperatorsAct) -> str:
+def in_words(event: OperatorsAct) -> str:
+    """What was done, as it stands in the record."""
     if isinstance(event, SkipRequested) and event.direction is Direction.UNDO:
         return "skip the compensation"
     if isinstance(event, ResolutionRequested):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
 from ..answer import Answer, Verdict, answer_of, refusal_of
+from ..core.acts import in_words
 from ..core.decide import decide, fold
 from ..core.definition import SagaDefinition, StepDefinition, StepKind
 from ..core.events import (
@@ -322,7 +323,7 @@ class Acting(EngineBase):
             return Answer(verdict, state.status, _why_useless(state, act))
         if isinstance(act, SkipRequested | ResolutionRequested) and act.output is not None:
             check_room(binding.definition, after, self._settings.payload_limit)
-        return await self._post(state, Signal(self._machine.new_id(), act), f"{act.kind} is recorded")
+        return await self._post(state, Signal(self._machine.new_id(), act), f"{in_words(act)} is recorded")
 
     # ------------------------------------------------------------------ both
 

@@ -58,7 +58,7 @@ def test_a_dry_run_says_what_would_be_undone_and_changes_nothing(run: Run) -> No
         ),
         (
             ["mark-compensated", "stuck", "create"],
-            ["Sell stuck  accepted: resolve is recorded", "  then it is ↩ compensated"],
+            ["Sell stuck  accepted: resolve as compensated is recorded", "  then it is ↩ compensated"],
         ),
         (
             ["skip", "waits", "pickup", "--output", '"by herself"', "--app", APP],

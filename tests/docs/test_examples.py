@@ -90,7 +90,7 @@ def test_an_order_goes_past_its_pivot_and_one_is_resolved_by_an_operator(tmp_pat
         "failed: step 'capture' has an unknown outcome (timed_out), and there is no way back",
         "refused: the saga has failed",
         "a-2 waits for lock 'order:o-2', held by saga 'o-2'",
-        "accepted: resolve is recorded",
+        "accepted: resolve as happened is recorded",
         "completed: goods for grace, not wrapped, paid with o-2/capture",
         "o-2 goes to Elm Street",
         "in the record: resolve as happened, capture, by grace@example.org: called the bank",

@@ -32,6 +32,8 @@ export function stepButtons(view, step, me) {
   const { summary } = view.saga;
   const isWaiting = step.kind === "wait" && step.waits_for;
   const isStuck = ["failed", "unknown", "compensation_failed"].includes(step.status);
+  const isUnknown = step.status === "unknown";
+  const isLeft = summary.status !== "started" && (isUnknown || step.status === "compensation_failed");
   const isLive = ["started", "compensating", "failed"].includes(summary.status);
   const of = (settings) => act(view, me, { ...settings, step: step.name, key: `${settings.path} ${step.name}` });
   const found = !isLive
@@ -42,9 +44,9 @@ export function stepButtons(view, step, me) {
         isStuck && summary.status === "failed"
           ? of({ path: "retry", name: "Retry this step", lead: "It is tried again, with fresh attempts.", fields: [newKey()], body: (data) => (data.get("new_key") ? { new_key: true } : {}) })
           : null,
-        isStuck ? of({ path: "resolve", name: "Say what became of it", lead: "It is believed: look at the service first.", fields: resolution(), body: resolved }) : null,
-        isStuck ? of({ path: "mark-compensated", name: "It was undone by hand", lead: "It is believed: look at the service first." }) : null,
-        isStuck ? of({ path: "skip-compensation", name: "Leave it done", lead: "What the step did shall stay." }) : null,
+        isUnknown ? of({ path: "resolve", name: "Say what became of it", lead: "It is believed: look at the service first.", fields: resolution(), body: resolved }) : null,
+        isLeft ? of({ path: "mark-compensated", name: "It was undone by hand", lead: "It is believed: look at the service first." }) : null,
+        isLeft ? of({ path: "skip-compensation", name: "Leave it done", lead: "What the step did shall stay." }) : null,
         summary.status !== "compensating" && ["pending", "started", "failed", "unknown"].includes(step.status)
           ? of({ path: "skip", name: "Leave it out", lead: "It is not done. What stands for its output, later steps take.", fields: [output()], body: given })
           : null,
