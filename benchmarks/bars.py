@@ -110,6 +110,10 @@ BARS: Final = (
     _most("a full store: list_active, p95", 20, _seen(roster.ARCHIVE, "list_active p95 ms"), unit="ms"),
     _most("a full store: get, p95", 20, _seen(roster.ARCHIVE, "get p95 ms"), unit="ms"),
     _most("a full store: queries without an index", 0, _seen(roster.ARCHIVE, "queries without an index")),
+    *(
+        _most(f"a page of 100,000 sagas: {part} is shown", 200, _seen(roster.PAGE, f"{part} shown ms"), unit="ms")
+        for part in ("overview", "list", "one saga")
+    ),
     _most("a worker with 1,000 in flight: peak memory", 150, _PEAK, unit="MB"),
     _most("import of sagaflow", 150, _seen(roster.FOOTPRINT, "import ms"), unit="ms"),
     _most("import of sagaflow: drivers that come with it", 0, _DRIVERS),

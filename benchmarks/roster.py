@@ -170,6 +170,7 @@ ARCHIVE: Final = _scaling(
 )
 FOOTPRINT: Final = _scaling("footprint", "an import: time, memory, drivers", servers=0, full=False)
 CORE: Final = _scaling("core", "decide, compile, encode: microseconds of one call", servers=0, full=False)
+PAGE: Final = _scaling("page", "the page on a store with 100,000 sagas, in a browser", servers=0)
 PROFILE: Final = _scaling("profile", "where a worker's time goes, by cProfile")
 
 ROSTER: Final = (
@@ -178,5 +179,5 @@ ROSTER: Final = (
     *(CELERY, DBOS),
     *map(_on_three_members, (CLAIMS, COALESCED, ENGINE)),
     # The archive comes last, for it leaves a full server behind.
-    *(FOOTPRINT, CORE, WAITING, ELEMENTS, LENGTH, PROFILE, ARCHIVE),
+    *(FOOTPRINT, CORE, PAGE, WAITING, ELEMENTS, LENGTH, PROFILE, ARCHIVE),
 )

@@ -20,8 +20,11 @@ from benchmarks.processes import ContestantFailed, measure
 from benchmarks.results import Figure, Measurement, Middle, Results
 from benchmarks.roster import ROSTER
 from benchmarks.runner import Plan, run
+from benchmarks.scaling import page
 from benchmarks.scaling.profile import package_of, shares
 from benchmarks.task import SEQUENCE, WORKLOADS, Task, steps_of
+from tests.browser import Chromium
+from tests.conftest import RequireServer
 from tests.docs.documents import ROOT, environment
 
 FAST, SLOW = Figure("fast", SEQUENCE, figures.RATE), Figure("slow", SEQUENCE, figures.RATE)
@@ -180,6 +183,16 @@ def test_a_small_run_on_servers_has_figures_of_a_checked_load(
     found = measure(contestant, task)
     assert found[figures.RATE] > 0
     assert found[figures.P50] > 0
+
+
+async def test_a_small_run_of_the_page_has_answers_and_what_a_browser_shows(
+    tmp_path: Path, require_server: RequireServer
+) -> None:
+    require_server(Chromium)
+    found = await page.measure(tmp_path, count=50, times=1)
+    assert found.pop("sagas") == 50
+    assert all(milliseconds > 0 for milliseconds in found.values())
+    assert len([name for name in found if "shown" in name]) == 3
 
 
 def test_a_contestant_that_fails_is_named_with_what_it_said_and_the_others_go_on() -> None:

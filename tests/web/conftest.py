@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -15,6 +13,7 @@ from playwright.async_api import Browser, async_playwright
 
 from sagaflow import Engine
 from sagaflow.web import app, serve
+from tests.browser import Chromium
 from tests.conftest import RequireServer
 from tests.servers.ports import accepts_connections, free_port
 from tests.web.sagas import SAGAS
@@ -71,22 +70,11 @@ async def serving(engine: Engine, **settings: Any) -> AsyncIterator[str]:
             await server
 
 
-class Chromium:
-    """The browser of the system: what Playwright would fetch by itself cannot be had everywhere."""
-
-    path = os.environ.get("SAGAFLOW_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return None if cls.path else "Chromium is not installed: apt-get install chromium"
-
-
 @pytest.fixture
 async def browser(require_server: RequireServer) -> AsyncIterator[Browser]:
     require_server(Chromium)
     async with async_playwright() as playwright:
-        # Its sandbox does not start for root, as whom tests run in containers; only our own page is opened.
-        opened = await playwright.chromium.launch(executable_path=Chromium.path, args=["--no-sandbox"])
+        opened = await playwright.chromium.launch(executable_path=Chromium.path, args=Chromium.arguments)
         try:
             yield opened
         finally:
