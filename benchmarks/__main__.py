@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ FULL: Final = Plan(rounds=5, seconds=5.0, alone=200, finished=1_000_000, live=10
 
 def main() -> None:
     """Measure, print tables, and keep them with the figures and a picture of them."""
+    # So that what was started ends with this process, whoever ends it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = _arguments()
     plan = FULL if given.full else QUICK
     changes = {name: value for name in ("rounds", "seconds", "finished", "live") if (value := getattr(given, name))}
