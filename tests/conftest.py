@@ -7,6 +7,7 @@ are this session's own servers, which a test may freeze and kill.
 
 import asyncio
 import inspect
+import logging
 import os
 import secrets
 import threading
@@ -111,6 +112,16 @@ def mongo_url(request: pytest.FixtureRequest, prefix: str) -> Iterator[str]:
 def prefix() -> str:
     """A name that no other test uses: begin the names of queues, exchanges and databases with it."""
     return f"sagaflow_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(autouse=True)
+def logs_stay_as_they_were() -> Iterator[None]:
+    """Undo what a test did to loggers: a command line sets the levels of its process, which is everybody's here."""
+    loggers = [logging.getLogger(name) for name in ("sagaflow", "aio_pika", "aiormq", "pymongo", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

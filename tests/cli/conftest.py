@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,16 +62,6 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stocked")
     asyncio.run(stock(f"sqlite:///{folder}/sagaflow.db"))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def logs_stay_as_they_were() -> Iterator[None]:
-    """A command sets the levels of its own process; here that is everybody's."""
-    loggers = [logging.getLogger(name) for name in ("sagaflow", "aio_pika", "aiormq", "pymongo", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 @pytest.fixture
