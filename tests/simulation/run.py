@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from sagaflow import Engine, Settings, StoreUnavailable
+from sagaflow.ambient import leave
 from sagaflow.core.events import CompensationRequested
 from sagaflow.core.state import SagaStatus
 from sagaflow.ports import Signal
@@ -96,6 +97,7 @@ class _Run:
             beat_every=timedelta(seconds=1.5),
         )
         self._processes: list[Process] = []
+        self._engines: list[Engine] = []
         self._is_peace = False
         self._accepted: set[str] = set()
         self._plans: list[tuple[str, type[Simulated], Plan]] = []
@@ -148,10 +150,12 @@ class _Run:
         self._laws.check_end()
 
     def clear_away(self) -> None:
-        """End all processes, so that nothing is left of the run."""
+        """End all processes, so that nothing is left of the run, where their engines share a memory with others."""
         for process in self._processes:
             process.life = Life.DEAD
             process.loop.end()
+        for engine in self._engines:
+            leave(engine)
 
     def _is_over(self) -> bool:
         return self._accepted.issuperset(name for name, _, _ in self._plans) and not self._laws.open_sagas
@@ -204,7 +208,7 @@ class _Run:
 
     def _engine(self, process: Process, **options: Any) -> Engine:
         shop = Shop(process, self._network, self._outside)
-        return Engine(
+        engine = Engine(
             [partial(saga, shop) for saga in ALL],
             store=RemoteStore(process, self._network, self._documents),
             broker=RemoteBroker(process, self._network, self._exchange),
@@ -212,6 +216,8 @@ class _Run:
             machine=process,
             **options,
         )
+        self._engines.append(engine)
+        return engine
 
     async def _opened(self, process: Process, **options: Any) -> Engine:
         while True:
