@@ -34,6 +34,7 @@ class _Find:
 
     Attributes:
         until: when it is due again, unless something comes of this.
+        rest: until when it is not looked at if nothing can be done for it here.
         lanes: whose workers are told of it.
         trace: that the saga carries.
         looks: whether this worker looks at it.
@@ -43,6 +44,7 @@ class _Find:
 
     due: Due
     until: float
+    rest: float = 0.0
     lanes: frozenset[Lane] = frozenset()
     trace: str | None = None
     looks: bool = False
@@ -130,7 +132,7 @@ class Sweeper:
             find = self._find(due, stored, binding, now, is_full=not free)
             is_helpless = not (find.looks or find.wants or self._worker.hints.reach(find.lanes))
             if is_helpless or not (stored.inbox or binding.can_bring_on(stored.state, now)):
-                self._left[due] = now + _LEAVE  # who can do it finds it at once
+                self._left[due] = find.rest  # who can do it finds it at once
                 continue
             finds.append(find)
             free = max(0, free - find.wants)
@@ -153,7 +155,8 @@ class Sweeper:
         looks = not lanes or has_news or (bool(here) and not is_full)
         if looks or due.dispatches:
             lanes -= here  # one hint is enough for what waits for a slot
-        return _Find(due, until, frozenset(lanes), stored.state.trace, looks=looks, wants=wants, waits=waits)
+        rest = min(now + _LEAVE, next_look(agenda, now, _LEAVE))
+        return _Find(due, until, rest, frozenset(lanes), stored.state.trace, looks=looks, wants=wants, waits=waits)
 
     async def _dispatch(self, find: _Find) -> None:
         """Work on it here, or tell others of it."""
