@@ -19,7 +19,7 @@ class Committer:
     def __init__(self, store: Store, observers: Observers | None = None) -> None:
         self._store = store
         self._observers = observers
-        self._batches: Batches[Transition, Outcome] = Batches(self._commit, "committer")
+        self._batches: Batches[Transition, Outcome] = Batches(self._commit, "committer", at_once=2)
 
     def commit(self, transition: Transition) -> asyncio.Future[Outcome]:
         """What becomes of it; a saga has at most one transition under way."""

@@ -13,11 +13,11 @@ from sagaflow.batching import Batches
 class Squares:
     """Squares numbers, when it is let; negative ones are refused, and 13 breaks everything."""
 
-    def __init__(self, *, largest: int = 200) -> None:
+    def __init__(self, *, largest: int = 200, at_once: int = 1) -> None:
         self.calls: list[list[int]] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.batches: Batches[int, int] = Batches(self.square, "squares", largest=largest)
+        self.batches: Batches[int, int] = Batches(self.square, "squares", largest=largest, at_once=at_once)
 
     async def square(self, numbers: Sequence[int]) -> list[int | Exception]:
         self.calls.append(list(numbers))
@@ -49,6 +49,20 @@ async def test_no_call_is_larger_than_it_may_be() -> None:
     squares = Squares(largest=2)
     assert await asyncio.gather(*map(squares.batches.submit, range(5))) == [0, 1, 4, 9, 16]
     assert squares.calls == [[0, 1], [2, 3], [4]]
+
+
+async def test_many_have_a_further_call_beside_the_first_and_few_do_not() -> None:
+    squares = Squares(at_once=2)
+    squares.open.clear()
+    answers = [squares.batches.submit(100)]
+    await asyncio.sleep(0)
+    for until in (119, 120, 160):  # the last is one too few, just enough, and of more calls than may be under way
+        answers += map(squares.batches.submit, range(100 + len(answers), until + 1))
+        await asyncio.sleep(0)
+    assert squares.calls == [[100], list(range(101, 121))]
+    squares.open.set()
+    assert await asyncio.gather(*answers) == [number**2 for number in range(100, 161)]
+    assert squares.calls[2:] == [list(range(121, 161))]
 
 
 async def test_an_error_of_one_is_raised_for_that_one_and_one_of_the_call_for_all() -> None:
