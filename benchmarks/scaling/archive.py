@@ -48,6 +48,7 @@ async def measure(task: Task) -> dict[str, float]:
             "live sagas": float(live),
             "filled in s": time.perf_counter() - began,
         }
+        await client.admin.command("fsync")  # else the server would write all that to its files during the load
         full = await under_load(full_task, SEQUENCE)
         found |= {
             "empty, sagas/s": empty[RATE],
