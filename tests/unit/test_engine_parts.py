@@ -15,9 +15,7 @@ from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.rabbitmq import RabbitBroker
 from sagaflow.adapters.sqlite import SQLiteStore
 from sagaflow.answer import answer_of
-from sagaflow.engine.clock import StoreClock
 from sagaflow.engine.liveness import Judge
-from sagaflow.engine.machine import Machine
 from sagaflow.engine.slots import Slots
 from sagaflow.engine.urls import open_broker, open_store
 from sagaflow.ports import Beat
@@ -73,13 +71,6 @@ async def test_slots_bound_what_runs_and_can_be_overdrawn_for_what_is_ours_alrea
     slots.give()
     await waiter
     assert slots.free == 1
-
-
-def test_the_clock_follows_the_store_and_not_the_machine() -> None:
-    clock = StoreClock(Machine())
-    asked = clock.monotonic()
-    clock.observe(1_000.0, asked, asked)
-    assert 0 <= clock.now() - 1_000.0 < 60
 
 
 @pytest.mark.parametrize(
