@@ -134,11 +134,11 @@ async def test_timers_that_came_due_while_no_engine_lived_go_off_when_one_opens(
 
 async def test_a_saga_that_is_scheduled_can_be_cancelled_and_nothing_of_it_begins(stack: Stack) -> None:
     async with stack.engine(Plain) as engine:
-        handle = await engine.start(Plain, "x", delay=ms(300))
+        handle = await engine.start(Plain, "x", delay=ms(1_000))
         assert (await handle.cancel()).is_accepted
         record = await handle.wait(timeout=SOON)
         assert record.is_compensated
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         record = await handle.record()
     assert record.is_compensated
     assert record.steps["now"].attempts == 0
