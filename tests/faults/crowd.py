@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import cycle, islice
 
 from ulid import ULID
@@ -13,6 +14,7 @@ from ulid import ULID
 from sagaflow import Engine, SagaStatus, StoreUnavailable
 from sagaflow.core.state import SagaState
 from sagaflow.ports import Store
+from tests.polling import until
 
 from .sagas import SHAPES, LedgerSaga, Load
 
@@ -80,6 +82,17 @@ class Crowd:
                     return True
             await asyncio.sleep(_PAUSE)
         return False
+
+    async def retry(self, ids: Iterable[str]) -> None:
+        """Have an operator retry sagas that have failed."""
+        for saga_id in ids:
+            answer = await self.engine.retry(saga_id, by="ada", reason="what had killed five workers is gone")
+            assert answer.is_accepted, answer.why
+            await until(partial(self._has_been_heard, saga_id), seconds=60)
+            self._active.add(saga_id)
+
+    async def _has_been_heard(self, saga_id: str) -> bool:
+        return (await self._store.summaries([saga_id]))[saga_id].status is not SagaStatus.FAILED
 
     async def states(self) -> Mapping[str, SagaState]:
         """All of them, as the store has them."""

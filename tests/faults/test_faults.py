@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sagaflow import SagaStatus, StepStatus
-from sagaflow.core.state import SagaState, StepState
+from sagaflow.core.attempts import LOSS_BUDGET
+from sagaflow.core.state import SagaState, StepState, Track
 
 from .grounds import QUICK, Ground
 from .kills import busy_one
@@ -102,6 +104,20 @@ def test_what_the_ledger_contradicts_is_found(
     for act in acts.split():
         getattr(ledger, act)("s/one")
     assert words in found(ledger, status, saga(status, step), {})
+
+
+def test_a_saga_is_unlucky_if_five_workers_died_in_its_compensation_and_not_if_many_are(ledger: Ledger) -> None:
+    def unlucky(losses: int, count: int) -> list[str]:
+        step = StepState(status=StepStatus.FAILED, undo=Track(losses=losses))
+        states = {
+            f"s{n}": replace(saga(SagaStatus.FAILED, StepStatus.FAILED), id=f"s{n}", steps={"one": step})
+            for n in range(count)
+        }
+        return Evidence.of(ledger, dict.fromkeys(states, SagaStatus.COMPENSATED), states, {}).unlucky()
+
+    assert unlucky(LOSS_BUDGET, 1) == ["s0"]
+    assert unlucky(LOSS_BUDGET - 1, 1) == []
+    assert unlucky(LOSS_BUDGET, 3) == []
 
 
 def test_a_saga_that_is_lost_or_has_not_ended_is_found(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from sagaflow.core.state import SagaState
 from .ledger import Attempt, Effect, Ledger
 
 _SHOWN = 10  # violations that are printed
+_UNLUCKY = 0.005  # of all sagas, at most
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,20 @@ class Evidence:
     def interrupted(self) -> int:
         """Attempts that were cut off, as far as anybody outside can tell."""
         return sum(map(self.is_interrupted, self.attempts))
+
+    def unlucky(self) -> list[str]:
+        """Sagas that are left failed because five workers died in one of their compensations, without its fault.
+
+        A rule that is there for handlers which kill their process, and that chance may meet a few times at most.
+        """
+        found = [
+            state.id
+            for state in self.states.values()
+            if state.status is SagaStatus.FAILED
+            and self.expected.get(state.id) is not SagaStatus.FAILED
+            and any(step.undo.losses >= LOSS_BUDGET for step in state.steps.values())
+        ]
+        return found if len(found) <= max(1, _UNLUCKY * len(self.expected)) else []
 
     def violations(self) -> Iterator[str]:
         """What should not be."""
