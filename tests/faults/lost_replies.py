@@ -61,6 +61,7 @@ class LostReplies(Proxy):
 
     Attributes:
         took_effect: writes that took effect, each counted once however often it was sent.
+        changes: what these did: one of them may be a batch, and change many sagas.
         lost: replies that were swallowed.
         sent_again: writes that the driver sent again after a lost reply.
         answered: writes whose repetition was replied to in the end.
@@ -71,6 +72,7 @@ class LostReplies(Proxy):
     how: How = "cut"
     collection: str = "sagaflow_sagas"
     took_effect: int = 0
+    changes: int = 0
     lost: int = 0
     sent_again: int = 0
     answered: int = 0
@@ -109,11 +111,13 @@ class LostReplies(Proxy):
 
     def _swallow(self, line: Line, ears: Ears, message: bytes) -> bool:
         write = ears.writes.pop(_HEADER.unpack_from(message)[2], None)
-        if write is None or not _has_taken_effect(_command(message)):
+        changes = 0 if write is None else _changes(_command(message))
+        if write is None or not changes:
             return False
         if write not in self._seen:
             self._seen.add(write)
             self.took_effect += 1
+            self.changes += changes
             if self.every and self.took_effect % self.every == 0:
                 self._chosen[write] = 0
         if write not in self._chosen:
@@ -141,7 +145,8 @@ def _command(message: bytes) -> dict[str, Any]:
     return {}
 
 
-def _has_taken_effect(reply: dict[str, Any]) -> bool:
+def _changes(reply: dict[str, Any]) -> int:
+    """How many documents a write has changed; 0 if it has not taken effect."""
     if not reply.get("ok") or reply.get("writeErrors") or reply.get("writeConcernError"):
-        return False
-    return bool(reply.get("lastErrorObject", reply).get("n"))
+        return 0
+    return int(reply.get("lastErrorObject", reply).get("n", 0))

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
@@ -93,6 +93,14 @@ async def test_a_reply_that_never_comes_leaves_a_write_that_nobody_knows_of(mong
             await things.find_one_and_update({"_id": 1}, {"$set": {"there": True}}, upsert=True)
         assert await things.find_one() == {"_id": 1, "there": True}
     assert (thief.chosen, thief.unsettled) == (1, 1)
+
+
+async def test_a_batch_is_one_write_with_many_changes(mongo_url: str) -> None:
+    thief = LostReplies(port_of(mongo_url), every=0, collection="things")
+    async with things_by(thief, mongo_url, timeout=10.0) as things:
+        await things.insert_many([{"_id": 1}, {"_id": 2}])
+        await things.bulk_write([UpdateOne({"_id": n}, {"$set": {"there": True}}) for n in (1, 2, 3)], ordered=False)
+    assert (thief.took_effect, thief.changes) == (2, 4)
 
 
 async def test_a_write_that_changes_nothing_keeps_its_reply(mongo_url: str) -> None:
