@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..core.work import Agenda
 from ..errors import BrokerUnavailable
@@ -36,7 +36,10 @@ class Hints:
 
     async def send(self, saga_id: str, lanes: Iterable[Lane], trace: str | None = None) -> None:
         """Send one hint to each lane. ``trace`` is the saga's."""
-        hints = [Hint(saga_id, lane, trace) for lane in lanes]
+        await self.send_all([Hint(saga_id, lane, trace) for lane in lanes])
+
+    async def send_all(self, hints: Sequence[Hint]) -> None:
+        """Send hints together: a broker that keeps us waiting does so for a few seconds, and not for each of them."""
         if not hints:
             return
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
 from ..core.work import Agenda
 from ..errors import StoreUnavailable
-from ..ports import Due, Lane, Observer, Store, Stored
+from ..ports import Due, Hint, Lane, Observer, Store, Stored
 from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .binding import Binding
@@ -96,13 +97,14 @@ class Sweeper:
         # What is put off is this worker's to dispatch: nobody else was quicker, and nothing has changed since.
         waiting = [find for find in finds if find.waits]
         others = [find for find in finds if not find.waits]
-        dispatched = 0
+        dispatched, hints = 0, list[Hint]()
         for some, counts in (others, True), (waiting, False):
             won = await self._store.defer([one.due for one in some], [one.until for one in some], counts=counts)
             for find, is_ours in zip(some, won, strict=True):
                 if is_ours:
-                    await self._dispatch(find)
+                    hints += self._dispatch(find)
             dispatched += sum(won) if counts else 0
+        await self._worker.hints.send_all(hints)
         self._tell(dispatched, len(orphans))
         self._limit = max(_FEW, len(others)) if waiting else _LIMIT
         return len(others)
@@ -158,11 +160,11 @@ class Sweeper:
         rest = min(now + _LEAVE, next_look(agenda, now, _LEAVE))
         return _Find(due, until, rest, frozenset(lanes), stored.state.trace, looks=looks, wants=wants, waits=waits)
 
-    async def _dispatch(self, find: _Find) -> None:
-        """Work on it here, or tell others of it."""
+    def _dispatch(self, find: _Find) -> Iterator[Hint]:
+        """Work on it here; the hints that tell others of it."""
         if find.looks:
             self._worker.look(find.due.saga_id)
-        await self._worker.hints.send(find.due.saga_id, find.lanes, find.trace)
+        return (Hint(find.due.saga_id, lane, find.trace) for lane in find.lanes)
 
     async def _expire(self) -> None:
         """Forget what has been kept for long enough."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sagaflow import Engine, Saga, SagaStatus, StepStatus, step
+from sagaflow.adapters.memory_broker import MemoryBroker
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.engine.arguments import Work
-from sagaflow.ports import Due
+from sagaflow.ports import Due, Hint
 from tests.polling import until
 
 from .stacks import QUICK
@@ -64,6 +68,45 @@ async def test_what_only_another_process_can_do_and_no_hint_can_reach_is_not_put
         assert store.deferred == deferred
         async with Engine([Hop], store=store, broker="memory://", queues=["elsewhere"], settings=QUICK):
             assert (await handle.result(timeout=SOON)).status is SagaStatus.COMPLETED
+
+
+class Slow(MemoryBroker):
+    """A broker that keeps whoever publishes waiting, as one does that is short of memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    async def publish(self, hints: Sequence[Hint]) -> None:
+        self.told.append(len(hints))
+        await asyncio.sleep(1)
+        await super().publish(hints)
+
+
+@dataclass
+class Busy(Saga[int]):
+    gate: asyncio.Event
+
+    @step
+    async def waits(self, number: int) -> int:
+        await self.gate.wait()
+        return number
+
+
+async def test_a_sweep_waits_for_a_slow_broker_once_and_not_for_each_saga_that_it_finds() -> None:
+    store, broker, gate = MemoryStore(), Slow(), asyncio.Event()
+    settings = replace(QUICK, concurrency=1)
+    busy = [partial(Busy, gate)]
+    async with (
+        Engine(busy, store=store, broker="memory://", work="none", settings=settings) as starter,
+        Engine(busy, store=store, broker=broker, settings=settings),
+    ):
+        handles = [await starter.start(Busy, number) for number in range(20)]
+        await until(lambda: max(broker.told, default=0) >= 10)
+        gate.set()
+        for handle in handles:
+            assert (await handle.result(timeout=SOON)).is_completed
+    assert len(broker.told) < 20
 
 
 @pytest.mark.parametrize("number", [1, -1])
