@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-# Tests that do nothing but calculate run side by side. The others wait for times and servers, one after another.
+# Two processes, also where there are more cores: the tests of both start servers. Those that do nothing but calculate
+# are dealt out one by one; of the others each file goes to one process, which starts the servers for it once.
 CALCULATING := tests/unit tests/properties tests/protocol tests/simulation
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,8 @@ demo: $(VENV)/.library  ## run examples/order_saga.py with the library alone: no
 test: $(VENV)/.development servers  ## run all tests and check the coverage (ARGS="-k name" for pytest)
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --cov --cov-report= --numprocesses 2 $(CALCULATING)
-	$(BIN)/python -m pytest --cov --cov-report= --cov-append $(addprefix --ignore=,$(CALCULATING))
+	$(BIN)/python -m pytest --cov --cov-report= --cov-append --numprocesses 2 --dist loadfile \
+		$(addprefix --ignore=,$(CALCULATING))
 else
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
 endif
