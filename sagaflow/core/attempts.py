@@ -169,16 +169,12 @@ def _late(declared: StepDefinition, state: SagaState, event: Succeeded) -> SagaS
         return state
     if declared.kind in (StepKind.CHILD, StepKind.WAIT):
         return state  # it only asked
-    kept = keep_late(state, event.step, event.output)
-    if declared.pivot and kept is not state and state.status is SagaStatus.STARTED:
-        # It was given back as one that had not begun; it has.
-        kept = replace(kept, committed=True)
-    return kept
+    return keep_late(declared, state, event.output)
 
 
-def keep_late(state: SagaState, name: str, output: str) -> SagaState:
+def keep_late(declared: StepDefinition, state: SagaState, output: str) -> SagaState:
     """An output of a step that was given up: kept, and undone if its step was undone already."""
-    step = state.steps[name]
+    step = state.steps[declared.name]
     if output == step.output or output in step.late or len(step.late) >= LATE_LIMIT:
         return state
     kept = replace(step, late=(*step.late, output), unclean=True)
@@ -188,7 +184,10 @@ def keep_late(state: SagaState, name: str, output: str) -> SagaState:
     if step.status in (StepStatus.COMPENSATED, StepStatus.FAILED):
         # A step that had failed cleanly has not, whatever was found out about it.
         kept = replace(kept, status=StepStatus.COMPENSATING if step.undone else StepStatus.UNKNOWN)
-    return state.with_step(name, kept)
+    if declared.pivot and state.status is SagaStatus.STARTED:
+        # It was given back as one that had not begun; it has.
+        state = replace(state, committed=True)
+    return state.with_step(declared.name, kept)
 
 
 def probed(definition: SagaDefinition, state: SagaState, event: Probed) -> SagaState:

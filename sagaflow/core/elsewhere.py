@@ -24,7 +24,7 @@ _LEFT: Final = frozenset(
 
 def signalled(definition: SagaDefinition, state: SagaState, event: Signalled) -> SagaState:
     """The outside has answered; it may do so before anybody waits for it."""
-    listeners = [step.name for step in definition if step.signal == event.signal]
+    listeners = [step for step in definition if step.signal == event.signal]
     known = state.signals.get(event.signal)
     if not listeners or (known is not None and known.token == event.token):
         return state
@@ -33,12 +33,12 @@ def signalled(definition: SagaDefinition, state: SagaState, event: Signalled) ->
         received = Received(event.token, event.at, event.output, event.error)
         changed = replace(state, signals={**state.signals, event.signal: received})
     is_heard = known is None and state.status in (SagaStatus.SCHEDULED, SagaStatus.STARTED)
-    for name in listeners if event.output is not None else ():
-        step = state.steps[name]
+    for declared in listeners if event.output is not None else ():
+        step = state.steps[declared.name]
         if step.forward.attempt == 0 or (is_heard and step.status in _LISTENING):
             continue  # it hears of it when the consequences are drawn
         # Too late, or a second time: what somebody outside has done is undone with the step, if it comes to that.
-        changed = keep_late(changed, name, event.output or "")
+        changed = keep_late(declared, changed, event.output or "")
     return changed
 
 
@@ -51,7 +51,7 @@ def heard_too_late(definition: SagaDefinition, state: SagaState) -> SagaState:
         received = state.signals.get(declared.signal or "")
         is_left = declared.is_undoable and state.steps[declared.name].status in _TOO_LATE
         if is_left and received is not None and received.output is not None:
-            state = keep_late(state, declared.name, received.output)
+            state = keep_late(declared, state, received.output)
     return state
 
 

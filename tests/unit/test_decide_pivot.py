@@ -16,7 +16,7 @@ from sagaflow.core.events import (
     Ticked,
 )
 from sagaflow.core.state import SagaStatus, StepStatus
-from tests.unit.story import NOW, PROBE, Story, a_saga, a_step, given
+from tests.unit.story import NOW, PROBE, Story, a_saga, a_step, a_wait, given
 
 STOPS = (CompensationRequested("undo", NOW), CancellationRequested("stop", NOW))
 
@@ -129,3 +129,13 @@ def test_a_pivot_is_tried_again_like_any_other_step(fate: Fate) -> None:
 def test_the_output_of_a_pivot_that_was_given_back_as_not_begun_says_that_it_has_passed() -> None:
     story = given(selling()).does("reserve").claims("pay").releases("pay").succeeds("pay", "paid", attempt=1)
     story.expect_no_change(*STOPS).expect(opens="pay").does("pay").expect(opens="ship, mail")
+
+
+def test_two_answers_to_a_pivot_that_was_given_back_as_not_asked_say_that_it_has_passed() -> None:
+    definition = a_saga(
+        a_step("reserve"), a_wait("pay", after=["reserve"], pivot=True, undo=False), a_step("ship", after=["pay"])
+    )
+    story = given(definition).does("reserve").claims("pay").releases("pay").hears("pay", "paid", token="first")
+    story = story.hears("pay", "paid twice", token="second").expect(opens="ship", pay=StepStatus.COMPLETED)
+    assert story.step("pay").output == "paid"
+    story.expect_no_change(*STOPS)
