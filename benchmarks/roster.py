@@ -73,9 +73,8 @@ ENGINE: Final = Contestant(
     name="sagaflow",
     kind=SAGAFLOW,
     what="on RabbitMQ and MongoDB, one worker process, a starter process",
-    settings=f"{_SERVERS}; {_DEFAULT}; {_MANY} sagas in flight; alone, the starter looks for the end every millisecond",
+    settings=f"{_SERVERS}; {_DEFAULT}; {_MANY} sagas in flight",
     module="benchmarks.engine.apart",
-    options={"poll_ms": "1"},
     in_flight=_MANY,
 )
 TOGETHER: Final = Contestant(
@@ -108,7 +107,7 @@ QUEUES: Final = Contestant(
     what="steps on two queues by turns, a worker process for each, a starter process",
     settings=f"{_SERVERS}; {_DEFAULT}; 100 sagas in flight",
     module="benchmarks.engine.apart",
-    options={"queues": "a b", "poll_ms": "1"},
+    options={"queues": "a b"},
     workloads=("hops",),
 )
 

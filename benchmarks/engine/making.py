@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +27,7 @@ def make(task: Task, *, work: Work = "all", queues: Sequence[str] | None = None)
     calls = Calls()
     saga, factory = factory_of(task.workload, calls)
     store, broker = stack(task)
-    # Whoever waits for a saga that another process works on asks for it as often as this; nobody else asks at all.
-    settings = Settings(
-        concurrency=int(task.options.get("concurrency", "100")),
-        poll_every=timedelta(milliseconds=float(task.options.get("poll_ms", "500"))),
-    )
+    settings = Settings(concurrency=int(task.options.get("concurrency", "100")))
     engine = Engine([factory], store=store, broker=broker, work=work, queues=queues, settings=settings)
     return Made(engine, saga, calls)
 

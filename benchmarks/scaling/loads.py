@@ -23,9 +23,7 @@ def variant(task: Task, name: str, workload: str, in_flight: int, **options: str
     """The task of one load, in a database of its own on the same servers."""
     database = task.namespace
     mongo = task.mongo.replace(f"/{database}", f"/{database}_{name}")
-    return replace(
-        task, workload=workload, in_flight=in_flight, mongo=mongo, options={"poll_ms": "1", **task.options, **options}
-    )
+    return replace(task, workload=workload, in_flight=in_flight, mongo=mongo, options={**task.options, **options})
 
 
 async def under_load(task: Task, context: object, workers: int = 1) -> dict[str, float]:

@@ -24,7 +24,8 @@ class Settings:
         patience: how long a hint may take before a sweeper looks for its saga.
         in_place: waits (of retries) up to this long are spent in the worker's memory; longer ones in the store.
         sweep_every: the mean pause between two looks for sagas that are due.
-        poll_every: how often ``handle.wait`` asks the store about sagas that another process works on.
+        poll_every: the longest pause of ``handle.wait`` between two looks at a saga that another process works on: it
+            looks again whenever a third of the time that it has waited has passed, after five milliseconds at first.
         beat_every: the pause between two heartbeats.
         death_after: how long a worker's beat must stand still, seen without a gap, until it is held to be dead.
         context_limit, output_limit: the longest context and output of a step, in characters of their encoded form.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
 
 from ..core.state import SagaState
 from ..errors import NoEngine, SagaNotFound, StoreUnavailable
-from ..ports import Store, Stored
+from ..ports import Store, Stored, Summary
 from ..tasks import is_cancelled
 from ..throttle import Throttle
 from .reading import load_readable
@@ -17,7 +18,16 @@ from .settings import Settings
 
 logger: logging.Logger = logging.getLogger("sagaflow.watcher")
 
-_BATCH = 500
+_BATCH: Final = 500
+
+# Most sagas end soon, and some after days: whoever has waited for this long is looked after again when a third of that
+# has passed, which finds an end late by a third at most, and asks a dozen times for what takes half a second.
+_PART: Final = 3
+_SOONEST: Final = 0.005
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _Watch:
@@ -29,16 +39,29 @@ class _Watch:
 
     def __init__(self, *, for_the_end: bool) -> None:
         self._for_the_end = for_the_end
+        self._since = _now()
         self.state: SagaState | None = None
         self.is_at_rest = False
         self.news = asyncio.Event()
+        self.due = self._since + _SOONEST
 
     def tell(self, state: SagaState, *, at_rest: bool) -> None:
         if self.state is None or state.revision > self.state.revision:
             self.state = state
             self.is_at_rest = at_rest
             if at_rest or not self._for_the_end:
+                self._since = _now()
                 self.news.set()
+
+    def wants(self, seen: Summary) -> bool:
+        """Whether this is news."""
+        is_newer = self.state is None or self.state.revision < seen.revision
+        return is_newer and (seen.status.is_terminal or not self._for_the_end)
+
+    def put_off(self, longest: float) -> None:
+        """Look again when a part of the time without news has passed once more, or after ``longest`` seconds."""
+        now = _now()
+        self.due = now + min(longest, max(_SOONEST, (now - self._since) / _PART))
 
 
 class Watcher:
@@ -46,7 +69,7 @@ class Watcher:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._pause = settings.poll_every.total_seconds()
+        self._longest = settings.poll_every.total_seconds()
         self._watches: dict[str, list[_Watch]] = {}
         self._watched = asyncio.Event()
         self._throttle = Throttle(logger)
@@ -60,13 +83,11 @@ class Watcher:
                 watch.news.set()
 
     def notify(self, state: SagaState) -> None:
-        """This process has committed this state."""
-        # A commit that ends a saga has taken in every request that there was.
-        self._tell(state, at_rest=state.status.is_terminal)
-
-    def _tell(self, state: SagaState, *, at_rest: bool) -> None:
+        """This process has committed this state, and most likely the next one too: nothing needs to be asked soon."""
         for watch in self._watches.get(state.id, ()):
-            watch.tell(state, at_rest=at_rest)
+            # A commit that ends a saga has taken in every request that there was.
+            watch.tell(state, at_rest=state.status.is_terminal)
+            watch.due = _now() + self._longest
 
     async def states(self, saga_id: str) -> AsyncGenerator[SagaState, None]:
         """The state as it is now, then each newer one that is seen (not each one that there was), until it is at rest.
@@ -127,31 +148,44 @@ class Watcher:
     async def run(self) -> None:
         """Ask the store, for as long as somebody watches."""
         while not is_cancelled():
-            await self._watched.wait()
-            await asyncio.sleep(self._pause)
-            if not self._watches:
-                self._watched.clear()
-                continue
-            ids = list(self._watches)
-            for start in range(0, len(ids), _BATCH):
-                try:
-                    await self._poll(ids[start : start + _BATCH])
-                except StoreUnavailable as error:
-                    self._throttle.warning("poll", "cannot see how awaited sagas stand: %s", error)
+            await self._until_due()
+            began = _now()
+            await self._ask(list(dict.fromkeys(saga_id for saga_id, watch in self._each() if watch.due <= began)))
+            # However many wait, and however slow the store is: this asks for half of the time at most.
+            await asyncio.sleep(max(_SOONEST, _now() - began))
+
+    async def _until_due(self) -> None:
+        """Return when somebody's time has come, or when somebody has come."""
+        self._watched.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min((watch.due for _, watch in self._each()), default=None)):
+                await self._watched.wait()
+
+    def _each(self) -> Iterator[tuple[str, _Watch]]:
+        return ((saga_id, watch) for saga_id, watches in self._watches.items() for watch in watches)
+
+    async def _ask(self, ids: list[str]) -> None:
+        for start in range(0, len(ids), _BATCH):
+            try:
+                await self._poll(ids[start : start + _BATCH])
+            except StoreUnavailable as error:
+                self._throttle.warning("poll", "cannot see how awaited sagas stand: %s", error)
+        for saga_id in ids:
+            for watch in self._watches.get(saga_id, ()):
+                watch.put_off(self._longest)
 
     async def _poll(self, ids: list[str]) -> None:
         summaries = await self._store.summaries(ids)
         changed = [
             saga_id
             for saga_id, summary in summaries.items()
-            if any(
-                watch.state is None or watch.state.revision < summary.revision
-                for watch in self._watches.get(saga_id, ())
-            )
+            if any(watch.wants(summary) for watch in self._watches.get(saga_id, ()))
         ]
         if changed:
             for stored in await load_readable(self._store, changed):
                 self._see(stored)
 
     def _see(self, stored: Stored) -> None:
-        self._tell(stored.state, at_rest=stored.state.status.is_terminal and not stored.inbox)
+        at_rest = stored.state.status.is_terminal and not stored.inbox
+        for watch in self._watches.get(stored.state.id, ()):
+            watch.tell(stored.state, at_rest=at_rest)
