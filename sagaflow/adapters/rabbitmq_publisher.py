@@ -40,6 +40,7 @@ class Publisher:
         self._dead: AbstractExchange | None = None
         self._declared: set[Lane | None] = set()  # None stands for what all lanes share
         self._declaring = asyncio.Lock()
+        self._blocked_since: float | None = None  # by the loop's clock, as far as anybody has wanted to publish
         self._complaint = ""
         self._strict = True
         self._throttle = Throttle(logger)
@@ -96,7 +97,7 @@ class Publisher:
 
     async def _publish(self, messages: Sequence[tuple[Lane | None, str, Message]]) -> None:
         session = await self._link.session()
-        async with answering("take a message", self._timeout):
+        async with answering("take a message", self._patience(session)):
             # While we are blocked RabbitMQ would not read what we send, and take it in long after we have given up.
             await session.ready()
             await self._ensure(session, {lane for lane, _, _ in messages})
@@ -110,6 +111,19 @@ class Publisher:
         if errors:
             # Not to have a queue is the milder fault.
             raise min(errors, key=lambda error: isinstance(error, Unroutable))
+
+    def _patience(self, session: Session) -> float:
+        """Seconds that messages may take. Where RabbitMQ has us blocked all of them wait once, not each anew."""
+        if not session.is_blocked:
+            self._blocked_since = None
+            return self._timeout
+        now = asyncio.get_running_loop().time()
+        if self._blocked_since is None:
+            self._blocked_since = now
+        left = self._blocked_since + self._timeout - now
+        if left <= 0:
+            raise BrokerUnavailable("RabbitMQ could not take a message: it is low on memory or disk, and blocks us")
+        return left
 
     async def _publish_one(self, lane: Lane | None, key: str, message: Message) -> None:
         exchange = self._dead if lane is None else self._hints

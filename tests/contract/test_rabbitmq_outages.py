@@ -258,10 +258,15 @@ async def test_a_broker_without_memory_is_shown_and_waited_for(
             await (await receive(subscription)).ack()
             for lane in (STEPS, COMPENSATIONS):
                 began = time.monotonic()
-                with pytest.raises(BrokerUnavailable, match="in 1 s"):
+                with pytest.raises(BrokerUnavailable, match=r"in [\d.]+ s"):
                     await broker.publish([Hint("during", lane)])
                 assert time.monotonic() - began < 2.0
             assert broker.health == "blocked: RabbitMQ is low on memory or disk"
+            # Whoever comes later does not wait as long again.
+            async with asyncio.timeout(20):
+                for _ in range(100):
+                    with pytest.raises(BrokerUnavailable, match="low on memory or disk"):
+                        await broker.publish([Hint("later", COMPENSATIONS)])
         finally:
             await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "0.4")
 
