@@ -142,7 +142,7 @@ MUTATIONS = [
     ),
     Mutation("locks are not waited for", constant(True, "gate_is_open", attempts, work), Feature.LOCK),
     Mutation("at_once is ignored", bounds_are_not_counted, Feature.EACH),
-    Mutation("late outputs are dropped", unchanged("keep_late", 0, attempts, elsewhere)),
+    Mutation("late outputs are dropped", unchanged("keep_late", 1, attempts, elsewhere)),
     Mutation("a skipped step is not done", a_skipped_step_is_not_done, Feature.WHEN, max_steps=2, kinds=WORK),
     Mutation("a pause is ignored", a_pause_is_ignored, kinds=(*WORK, Kind.PAUSE)),
     Mutation("what is unclean is forgotten", what_is_unclean_is_forgotten, kinds=WORK),
