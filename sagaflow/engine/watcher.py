@@ -20,8 +20,8 @@ logger: logging.Logger = logging.getLogger("sagaflow.watcher")
 
 _BATCH: Final = 500
 
-# Most sagas end soon, and some after days. So the pause is a third of the time that somebody has waited: an end is heard
-# of late by a third at most, and what takes half a second is asked for a dozen times.
+# Most sagas end soon, and some after days. So the pause is a third of the time that somebody has waited: an end is
+# heard of late by a third at most, and what takes half a second is asked for a dozen times.
 _PART: Final = 3
 _SOONEST: Final = 0.005
 
