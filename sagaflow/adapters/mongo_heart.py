@@ -36,6 +36,7 @@ class MongoHeart:
         """``primary``: what the store's own client knows, so that two clients need not look for the same."""
         self._timeout = min(timeout, _TIMEOUT)
         self._primary = primary
+        self._client = client
         self._admin = client.get_database("admin")
         self._workers = blocking_collection(client, database, prefix + WORKERS)
         self._sagas = blocking_collection(client, database, prefix + SAGAS)
@@ -86,7 +87,7 @@ class MongoHeart:
     @contextmanager
     def _answering(self, what: str) -> Generator[None, None, None]:
         with answering_now(what, self._timeout):
-            self._primary.found_beside(self._timeout * _WAITING)
+            self._primary.found_beside(self._client, self._timeout * _WAITING)
             yield
 
     def _now(self) -> datetime:

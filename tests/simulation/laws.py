@@ -8,7 +8,7 @@ from typing import Final
 
 from sagaflow.adapters.memory_store import MemoryStore
 from sagaflow.core.definition import SagaDefinition, StepKind
-from sagaflow.core.state import Direction, LockStatus, SagaState, SagaStatus, StepStatus
+from sagaflow.core.state import Direction, LockStatus, SagaState, SagaStatus, StepStatus, Track
 from sagaflow.engine.checking import check_store
 from sagaflow.engine.families import children_of
 from sagaflow.execution import step_key
@@ -47,6 +47,7 @@ class Laws:
         self._outside = outside
         self._claimed: dict[tuple[str, str, Direction, int], str] = {}
         self._begun: dict[tuple[str, str, Direction, int], Run] = {}
+        self._given_back: set[tuple[str, str, Direction, int]] = set()
         self._started: set[str] = set()
         self.told_to_turn_back: set[str] = set()
         """Sagas of which an engine has said that they will be compensated."""
@@ -86,10 +87,17 @@ class Laws:
                 was, track = old.track(direction), new.track(direction)
                 _demand(track.attempt >= was.attempt, f"I6: {after.id}: an attempt at {name} went back")
                 _demand(was.first_error in (None, track.first_error), f"I5: {after.id}: the first error of {name}")
+                is_undone = (new.undone, new.late_undone) != (old.undone, old.late_undone)
+                if not acted and not is_undone and _is_given_back(was, track):
+                    self._check_given_back((after.id, name, direction, was.attempt))
             if not acted and not new.probe.attempt and self._must_stand(after, name):
                 self._check_has_succeeded(after, name, Direction.FORWARD, is_new=old.status is not new.status)
             if not acted and self._is_seen_outside(after, name):
                 self._check_has_succeeded(after, name, Direction.UNDO, is_new=new.undone and not old.undone)
+
+    def _check_given_back(self, attempt: tuple[str, str, Direction, int]) -> None:
+        self._given_back.add(attempt)
+        _demand(attempt not in self._begun, f"{attempt} is given back as one that has not begun, and it has")
 
     def _check_claims(self, after: SagaState) -> None:
         for name, step in after.steps.items():
@@ -137,6 +145,7 @@ class Laws:
         """An attempt begins."""
         attempt = run.saga_id, run.step, run.direction, run.attempt
         _demand(attempt not in self._begun, f"{attempt} runs a second time")
+        _demand(attempt not in self._given_back, f"{attempt} runs, and was given back as one that has not begun")
         self._begun[attempt] = run
         owner = self._claimed.get(attempt, "nobody")
         _demand(owner.startswith(f"{run.by}-"), f"I10: {attempt} runs at {run.by}, and is claimed by {owner}")
@@ -200,6 +209,14 @@ class Laws:
 
     def _stands(self, state: SagaState, name: str) -> bool:
         return step_key(state.id, name, state.steps[name].generation) in self._outside.standing
+
+
+def _is_given_back(was: Track, track: Track) -> bool:
+    """Whether a claim counts as if it had never been."""
+    is_over = was.claim is not None and (track.claim is None or track.attempt > was.attempt)
+    is_open = track.due is not None or track.attempt > was.attempt
+    counts = (track.tries, track.losses, track.reason) != (was.tries, was.losses, None)
+    return is_over and is_open and not counts
 
 
 def _demand(holds: bool, law: str) -> None:

@@ -173,3 +173,9 @@ def a_lock_is_held_to_be_released(patch: pytest.MonkeyPatch) -> None:
         return [LockReleased(key, state.locks[key].term, self._now)]
 
     patch.setattr(Duties, "_release_lock", keeping)
+
+
+@mutation
+def a_claim_that_a_worker_is_about_is_held_to_be_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Worker, "is_running", lambda *_: False)
+    patch.setattr(Worker, "is_busy_with", lambda *_: False)
