@@ -69,11 +69,11 @@ class Mailbox:
         return not (self._turning or self.running or self._opening or self._dutiful or self._timer)
 
     def holds(self, attempt: Attempt) -> bool:
-        """Whether a commit that claims this attempt may be under way, or its end waits to be committed."""
+        """Whether a commit that claims this attempt may be under way, it is about to begin, or its end is unrecorded."""
         step, direction, number, _ = attempt
         return (
-            attempt in self._proposed
-            or attempt in self._opening
+            attempt in self._proposed | self._opening
+            or any(claim.attempt == attempt for claim in self._claimed)
             or any(
                 isinstance(event, Succeeded | Probed | Ended)
                 and (event.step, event.direction, event.attempt) == (step, direction, number)
