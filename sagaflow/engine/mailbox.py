@@ -69,7 +69,7 @@ class Mailbox:
         return not (self._turning or self.running or self._opening or self._dutiful or self._timer)
 
     def holds(self, attempt: Attempt) -> bool:
-        """Whether a commit that claims this attempt may be under way, it is about to begin, or its end is unrecorded."""
+        """Whether this attempt may be claimed by a commit under way, is about to begin, or has an unrecorded end."""
         step, direction, number, _ = attempt
         return (
             attempt in self._proposed | self._opening
