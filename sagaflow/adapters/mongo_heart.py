@@ -36,7 +36,7 @@ class MongoHeart:
         """``primary``: what the store's own client knows, so that two clients need not look for the same."""
         self._timeout = min(timeout, _TIMEOUT)
         self._primary = primary
-        self._client = client
+        self._is_well = True  # what was asked last was answered
         self._admin = client.get_database("admin")
         self._workers = blocking_collection(client, database, prefix + WORKERS)
         self._sagas = blocking_collection(client, database, prefix + SAGAS)
@@ -86,9 +86,13 @@ class MongoHeart:
 
     @contextmanager
     def _answering(self, what: str) -> Generator[None, None, None]:
+        was_well, self._is_well = self._is_well, False
         with answering_now(what, self._timeout):
-            self._primary.found_beside(self._client, self._timeout * _WAITING)
+            # The store's client may lose its connections, again and again, while ours is as good as ever.
+            if not was_well:
+                self._primary.found_beside(self._timeout * _WAITING)
             yield
+        self._is_well = True
 
     def _now(self) -> datetime:
         now: datetime = self._admin.command("hello", codec_options=PLAIN)["localTime"]

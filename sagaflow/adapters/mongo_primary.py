@@ -12,10 +12,10 @@ import asyncio
 import time
 from contextlib import suppress
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import pymongo
-from pymongo import AsyncMongoClient, MongoClient, ReadPreference
+from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pymongo.topology_description import TopologyDescription
 
     from .mongo_clients import AsyncClient
-
-    AnyClient: TypeAlias = AsyncClient | MongoClient[Any]
 
 _PAUSE: Final = 0.2  # seconds between two looks at what the driver knows
 _FRESH: Final = 20.0  # ... after a loss; by default, calls that were under way then keep the driver looking as long
@@ -68,16 +66,14 @@ class Primary:
         if not done:
             raise self._none()
 
-    def found_beside(self, own: MongoClient[Any], seconds: float) -> None:
+    def found_beside(self, seconds: float) -> None:
         """As ``found``, for another thread with a client of its own; it returns as well if the event loop is blocked.
 
-        What that client knows is enough: each has connections of its own, and may have lost them alone.
-
         Raises:
-            ServerSelectionTimeoutError: neither knows of one for that many seconds.
+            ServerSelectionTimeoutError: there is none for that many seconds.
         """
         began = now = self._heard_at = time.monotonic()
-        while self._is_lost and _is_lost(own) and now - self._heard_at < _SILENCE:
+        while self._is_lost and now - self._heard_at < _SILENCE:
             if now - began >= seconds:
                 raise self._none()
             self._call_in_loop()
@@ -101,7 +97,7 @@ class Primary:
 
     async def _is_named(self) -> bool:
         """Whether a member that lives knows of a primary."""
-        if not any(member.is_readable for member in _members(self._client)):
+        if not any(member.is_readable for member in self._members):
             return False
         with suppress(PyMongoError), pymongo.timeout(_ASKING):
             hello = await self._client.get_database("admin").command(
@@ -119,24 +115,19 @@ class Primary:
                 await asyncio.to_thread(getattr, self._client.delegate, "is_primary")
 
     def _none(self) -> ServerSelectionTimeoutError:
-        members = _members(self._client)
-        found = (str(member.error or "{}:{} does not".format(*member.address)) for member in members)
+        found = (str(member.error or "{}:{} does not".format(*member.address)) for member in self._members)
         return ServerSelectionTimeoutError(f"no server takes writes: {'; '.join(found)}")
 
     @property
     def _is_lost(self) -> bool:
-        return _is_lost(self._client)
+        """Whether the driver has looked at every member and none of them takes writes."""
+        members = self._members
+        return bool(members) and not any(
+            member.is_writable or (member.error is None and not member.is_server_type_known) for member in members
+        )
 
-
-def _is_lost(client: AnyClient) -> bool:
-    """Whether the driver has looked at every member and none of them takes writes."""
-    members = _members(client)
-    return bool(members) and not any(
-        member.is_writable or (member.error is None and not member.is_server_type_known) for member in members
-    )
-
-
-def _members(client: AnyClient) -> list[ServerDescription]:
-    """Those of the set, as the driver last saw them."""
-    topology = cast("TopologyDescription", client.topology_description)
-    return list(topology.server_descriptions().values())
+    @property
+    def _members(self) -> list[ServerDescription]:
+        """Those of the set, as the driver last saw them."""
+        topology = cast("TopologyDescription", self._client.topology_description)
+        return list(topology.server_descriptions().values())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
@@ -65,11 +65,6 @@ class Driver:
 
 def primary_of(driver: Driver) -> Primary:
     return Primary(cast("AsyncMongoClient[Any]", driver))
-
-
-def beside(*members: ServerDescription) -> MongoClient[Any]:
-    """The client of another thread, and what it knows."""
-    return cast("MongoClient[Any]", Driver(*members))
 
 
 async def lost(primary: Primary, driver: Driver, *members: ServerDescription) -> None:
@@ -163,19 +158,11 @@ async def test_another_thread_goes_on_when_a_primary_is_found() -> None:
     driver = Driver()
     primary = primary_of(driver)
     await lost(primary, driver, AWAY)
-    waiting = asyncio.create_task(asyncio.to_thread(primary.found_beside, beside(AWAY), 10.0))
+    waiting = asyncio.create_task(asyncio.to_thread(primary.found_beside, 10.0))
     await asyncio.sleep(2.0)
     assert not waiting.done(), "longer than a blocked event loop is waited for"
     driver.members = (PRIMARY,)
     await asyncio.wait_for(waiting, 1.0)
-
-
-@pytest.mark.parametrize("own", [PRIMARY, NEW])
-async def test_another_thread_does_not_wait_while_its_own_client_has_lost_nothing(own: ServerDescription) -> None:
-    driver = Driver()
-    primary = primary_of(driver)
-    await lost(primary, driver, AWAY)
-    await asyncio.wait_for(asyncio.to_thread(primary.found_beside, beside(own), 10.0), 1.0)
 
 
 async def test_another_thread_waits_no_longer_than_it_may() -> None:
@@ -183,14 +170,14 @@ async def test_another_thread_waits_no_longer_than_it_may() -> None:
     primary = primary_of(driver)
     await lost(primary, driver, AWAY)
     with pytest.raises(ServerSelectionTimeoutError, match="connection refused"):
-        await asyncio.to_thread(primary.found_beside, beside(AWAY), 0.3)
+        await asyncio.to_thread(primary.found_beside, 0.3)
 
 
 async def test_another_thread_does_not_wait_for_an_event_loop_that_is_blocked() -> None:
     driver = Driver()
     primary = primary_of(driver)
     await lost(primary, driver, AWAY)
-    took = in_thread(lambda: primary.found_beside(beside(AWAY), 10.0))  # which blocks the loop
+    took = in_thread(lambda: primary.found_beside(10.0))  # which blocks the loop
     assert 1.0 < took < 3.0
 
 
@@ -198,7 +185,7 @@ def test_another_thread_does_not_wait_for_an_event_loop_that_has_ended() -> None
     driver = Driver()
     primary = primary_of(driver)
     asyncio.run(lost(primary, driver, AWAY))
-    assert in_thread(lambda: primary.found_beside(beside(AWAY), 10.0)) < 3.0
+    assert in_thread(lambda: primary.found_beside(10.0)) < 3.0
 
 
 def in_thread(call: Callable[[], None]) -> float:
