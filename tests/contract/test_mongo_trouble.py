@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import ServerSelectionTimeoutError
 
 from sagaflow.adapters.mongo import MongoStore
 from sagaflow.adapters.mongo_calls import Calls, answering
+from sagaflow.adapters.mongo_heart import MongoHeart
 from sagaflow.adapters.mongo_primary import Primary
 from sagaflow.errors import ConfigurationError, StoreUnavailable
 from sagaflow.ports import Due, Graph, Outcome, Query
@@ -246,3 +248,23 @@ async def test_a_closed_store_is_unavailable(mongo_url: str) -> None:
     with pytest.raises(StoreUnavailable):
         await store.load(["a"])
     assert await store.commit([change(new_saga())]) == [Outcome.UNSURE]
+
+
+async def test_a_heart_beats_while_the_stores_client_alone_has_lost_its_connections(
+    mongodb: MongoReplicaSet, prefix: str
+) -> None:
+    mongodb.heal()
+    lost: AsyncMongoClient[Any] = AsyncMongoClient(f"mongodb://{LOOPBACK}:{free_port()}/?replicaSet=sagaflow")
+    primary = Primary(lost)
+    await primary.found(1.0)  # it has not looked yet
+    with pytest.raises(StoreUnavailable):
+        async with answering("look", 1.0, primary):
+            await lost.admin.command("ping")
+    with pytest.raises(ServerSelectionTimeoutError):
+        await primary.found(1.0)
+
+    with MongoClient[Any](mongodb.database_url(prefix)) as client:
+        heart = MongoHeart(client, prefix, prefix, 4.0, primary)
+        beats = [await asyncio.to_thread(heart.beat, "worker") for _ in range(3)]
+    assert all(beat.alive for beat in beats)
+    await lost.close()
