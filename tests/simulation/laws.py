@@ -71,9 +71,12 @@ class Laws:
         if after.status.is_terminal:
             for name in children_of(after):
                 child = self._state(name)
-                # Whoever asked for the child itself to be undone gets that, whatever becomes of its parent.
-                asked = name in self.told_to_turn_back
-                if child is not None and not child.status.is_terminal and not asked:
+                if child is None or child.status.is_terminal:
+                    continue
+                # Whoever asked for the child itself to be undone gets that, whatever becomes of its parent; and what
+                # comes to a child that had ended, long after its attempt was given up, is undone by itself.
+                asked, is_late = name in self.told_to_turn_back, any(step.late for step in child.steps.values())
+                if not asked and not is_late:
                     raise Broken(f"I10: {after.id} is {after.status}, its child {name} is {child.status}")
 
     def _check_step_by_step(self, before: SagaState, after: SagaState) -> None:
