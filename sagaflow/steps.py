@@ -146,7 +146,9 @@ class WaitOptions(StepOptions, total=False):
 
 # ---------------------------------------------------------------------------------------- @step
 
-if TYPE_CHECKING:  # what the forms of step() return, for checkers; really it is a partial
+# What the forms of step() return, for checkers only; really it is a partial. None of these bodies exists at run time:
+# they raise because checkers refuse an empty body that should return something.
+if TYPE_CHECKING:
 
     class _Plain:
         """``@step(...)`` without a compensation, or with one that the step's output need not fit."""

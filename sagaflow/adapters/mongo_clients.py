@@ -25,7 +25,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "heartbeatFrequencyMS": 4_000,
     "serverMonitoringMode": "poll",
 }
-_HEART_DEFAULTS: Final = _DEFAULTS | {"heartbeatFrequencyMS": 30_000}  # it goes by what the other client knows
+_HEART_DEFAULTS: Final = _DEFAULTS | {"heartbeatFrequencyMS": 30_000}  # in trouble it asks the other client
 
 
 class Clients(NamedTuple):

@@ -225,6 +225,6 @@ def _write_ahead(connection: sqlite3.Connection, timeout: float) -> str:
             # SQLite does not wait here while others switch too, whatever the timeout.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
-            time.sleep(0.01)
+            time.sleep(0.01)  # in the thread of the connection
         else:
             return str(mode)

@@ -42,7 +42,7 @@ class Watched(Saga[str], retry=Retry(attempts=2, backoff=ms(1))):
 
     def toil(self, times: int, seconds: float) -> None:
         for _ in range(times):
-            time.sleep(seconds)
+            time.sleep(seconds)  # in a thread, as a handler has that calls a blocking library
             self.heartbeat()
         self.diary("toiled")
 
@@ -112,7 +112,7 @@ class Twins(Saga[str], retry=ONCE, cancel_siblings=True):
     def toil_in_thread(self) -> None:
         try:
             while True:
-                time.sleep(0.01)
+                time.sleep(0.01)  # in a thread
                 self.heartbeat()
         except StepCancelled:
             self.diary("told")

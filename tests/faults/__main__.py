@@ -39,8 +39,12 @@ def main() -> int:
     if not arguments.scenario:
         sys.stdout.write("".join(f"{name}\n" for name in known))
         return 0
-    logging.basicConfig(level=logging.ERROR)
     chosen = [known[name] for name in arguments.scenario]
+    for one in chosen:
+        places = [lay.__name__ for lay in one.grounds]
+        if arguments.on and arguments.on not in places:
+            parser.error(f"{one.name} is not played on {arguments.on}; write --on {' or '.join(places)}")
+    logging.basicConfig(level=logging.ERROR)
     return 0 if asyncio.run(play(chosen, times=arguments.times, size=arguments.sagas, only=arguments.on)) else 1
 
 

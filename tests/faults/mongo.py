@@ -149,7 +149,7 @@ def _await_primary(members: Sequence[MongoMember], seconds: float = 60.0) -> flo
             for member, client in clients.items():
                 if member.is_running and _is_primary(client):
                     return time.time()
-            time.sleep(0.02)
+            time.sleep(0.02)  # in a thread, beside the event loop; the figure is as exact as this
     finally:
         for client in clients.values():
             client.close()

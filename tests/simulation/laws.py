@@ -49,6 +49,7 @@ class Laws:
         self._begun: dict[tuple[str, str, Direction, int], Run] = {}
         self._given_back: set[tuple[str, str, Direction, int]] = set()
         self._started: set[str] = set()
+        self._ended: set[str] = set()
         self.told_to_turn_back: set[str] = set()
         """Sagas of which an engine has said that they will be compensated."""
         self._holders: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -69,13 +70,15 @@ class Laws:
             self._check_is_awaited(after, transition)
         self._check_locks(after)
         if after.status.is_terminal:
+            self._ended.add(after.id)
             for name in children_of(after):
                 child = self._state(name)
                 if child is None or child.status.is_terminal:
                     continue
                 # Whoever asked for the child itself to be undone gets that, whatever becomes of its parent; and what
                 # comes to a child that had ended, long after its attempt was given up, is undone by itself.
-                asked, is_late = name in self.told_to_turn_back, any(step.late for step in child.steps.values())
+                asked = name in self.told_to_turn_back
+                is_late = name in self._ended and any(step.late for step in child.steps.values())
                 if not asked and not is_late:
                     raise Broken(f"I10: {after.id} is {after.status}, its child {name} is {child.status}")
 
