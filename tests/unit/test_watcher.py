@@ -25,16 +25,18 @@ EVERY = 0.5
 
 
 class Asked(MemoryStore):
-    """A store with one saga, which ends in the hands of others, and that takes its time to answer."""
+    """A store with one saga, which changes and ends in the hands of others, and that takes its time to answer."""
 
-    def __init__(self, clock: Callable[[], float], *, ends_at: float, takes: float) -> None:
+    def __init__(self, clock: Callable[[], float], *, changes: Sequence[float], ends_at: float, takes: float) -> None:
         super().__init__()
-        self._clock, self._ends_at, self._takes = clock, ends_at, takes
+        self._clock, self._changes, self._ends_at, self._takes = clock, changes, ends_at, takes
         self.asked: list[float] = []
 
     def seen(self) -> SagaState:
         state = story.given(story.chain("one")).state
-        return with_fields(state, revision=9, status=SagaStatus.COMPLETED) if self._clock() >= self._ends_at else state
+        if self._clock() >= self._ends_at:
+            return with_fields(state, revision=9, status=SagaStatus.COMPLETED)
+        return with_fields(state, revision=state.revision + sum(at <= self._clock() for at in self._changes))
 
     async def load(self, saga_ids: Sequence[str]) -> dict[str, Stored]:
         return dict.fromkeys(saga_ids, Stored(self.seen()))
@@ -49,11 +51,11 @@ class Asked(MemoryStore):
 class Waiting:
     """A process in which somebody waits for the saga."""
 
-    def __init__(self, *, ends_at: float = 1e9, takes: float = 0.0) -> None:
+    def __init__(self, *, changes: Sequence[float] = (), ends_at: float = 1e9, takes: float = 0.0) -> None:
         self._world = World(0)
         self._began = self._world.now
         self._loop = VirtualLoop(self.clock, self._wake_at, lambda context: None)  # type: ignore[abstract]
-        self.store = Asked(self.clock, ends_at=ends_at, takes=takes)
+        self.store = Asked(self.clock, changes=changes, ends_at=ends_at, takes=takes)
         self.watcher = Watcher(self.store, Settings(poll_every=timedelta(seconds=EVERY)))
         self.heard_at: float | None = None
 
@@ -96,6 +98,22 @@ def test_the_longer_somebody_has_waited_the_longer_are_the_pauses_up_to_what_the
     pauses = [later - earlier for earlier, later in pairwise(asked)]
     assert all(later > earlier - 1e-6 for earlier, later in pairwise(pauses))
     assert abs(pauses[-1] - EVERY) < 0.01
+
+
+@given(at=st.floats(60, 60 + EVERY), later=st.floats(EVERY, 2 * EVERY))
+def test_after_news_whoever_follows_a_saga_hears_as_soon_again_as_in_the_beginning(at: float, later: float) -> None:
+    changes = at, at + later
+    waiting, heard_at = Waiting(changes=changes), list[float]()
+
+    async def follow() -> None:
+        async for _ in waiting.watcher.states(waiting.store.seen().id):
+            heard_at.append(waiting.clock())
+
+    waiting.during(70, follow())
+    began, first, second = heard_at
+    assert began == 0
+    assert 0 <= first - changes[0] <= EVERY
+    assert 0 <= second - changes[1] <= 0.02 + (changes[1] - first) / 3
 
 
 def test_what_this_process_works_on_is_not_asked_for_before_the_setting_says() -> None:
