@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -183,10 +183,19 @@ def gaps_after(ledger: Ledger, pid: int, at: float) -> list[float]:
         if not ours:
             continue
         lost = {attempt.key for attempt in ours if attempt.recorded is None}
-        end = at if lost else max(attempt.ended or at for attempt in ours)
-        later = [attempt for attempt in attempts if attempt.began > end and (attempt.key in lost or not lost)]
-        gaps += [attempt.began - end for attempt in later[: len(lost) or 1]]
+        if lost:
+            again = [attempt for attempt in attempts if attempt.began > at and attempt.key in lost]
+            gaps += [attempt.began - at for attempt in again[: len(lost)]]
+        else:
+            end = max(attempt.ended_or(at) for attempt in ours)
+            gaps += [idle_before(attempt, attempts) for attempt in attempts if attempt.began > end][:1]
     return gaps
+
+
+def idle_before(attempt: Attempt, attempts: Iterable[Attempt]) -> float:
+    """For how many seconds nothing had run of its saga: what waits for a sibling elsewhere is not left alone."""
+    earlier = (other.ended_or(attempt.began) for other in attempts if other.began < attempt.began)
+    return max(0.0, attempt.began - max(earlier, default=attempt.began))
 
 
 def judged(figures: Figures, gaps: Collection[float], limit: float, what: str) -> Figures:

@@ -13,7 +13,7 @@ from tests.polling import until
 from . import grounds
 from .fleet import Worker
 from .grounds import Ground
-from .kills import HAND_OVER, busy_one
+from .kills import HAND_OVER, busy_one, idle_before
 from .ledger import Attempt, Ledger
 from .sagas import Load
 from .scenarios import scenario
@@ -112,7 +112,7 @@ class Ending:
 
     @classmethod
     def of(cls, attempts: Iterable[Attempt], pid: int, told: float) -> Ending:
-        """As the ledger tells it: from the end of its last handler of a saga to the beginning of another worker's."""
+        """As the ledger tells it: from the last handler of a saga to the beginning of another worker's."""
         histories: dict[str, list[Attempt]] = defaultdict(list)
         for attempt in attempts:
             histories[attempt.saga_id].append(attempt)
@@ -124,8 +124,8 @@ class Ending:
                     found.cut_off += attempt.ended is None
             last = max((attempt.ended_or(told) for attempt in history if attempt.pid == pid), default=0.0)
             was_cut = any(attempt.pid == pid and attempt.ended is None for attempt in history)
-            later = [attempt.began for attempt in history if attempt.pid != pid and attempt.began >= last]
+            later = [attempt for attempt in history if attempt.pid != pid and attempt.began >= last]
             if last >= told and later and not was_cut:
                 found.handed_over += 1
-                found.longest_wait = max(found.longest_wait, min(later) - last)
+                found.longest_wait = max(found.longest_wait, idle_before(later[0], history))
         return found

@@ -16,7 +16,8 @@ from sagaflow.core.state import SagaState, StepState, Track
 
 from .grounds import QUICK, Ground
 from .kills import busy_one
-from .ledger import Ledger, Undone
+from .ledger import Attempt, Ledger, Undone
+from .shutdown import Ending
 from .stage import staged
 from .verdict import Evidence
 
@@ -138,3 +139,21 @@ def test_an_attempt_is_repeated_only_after_one_that_was_cut_off(ledger: Ledger) 
             ledger.apply("s/one")
     assert "1 repeated attempts that nothing explains" in found(ledger, SagaStatus.COMPLETED, done, {})
     assert found(ledger, SagaStatus.COMPLETED, done, {os.getpid(): [time.time()]}) == ""
+
+
+LEAVER, OTHER = 1, 2
+
+
+def call(step: str, pid: int, began: float, ended: float) -> Attempt:
+    key = f"s/{step}"
+    return Attempt(0, key, key, "s", pid, began, ended, ended)
+
+
+def test_what_waits_for_a_sibling_elsewhere_does_not_wait_to_be_handed_over() -> None:
+    attempts = [call("left", LEAVER, 0, 2), call("right", OTHER, 1, 5), call("join", OTHER, 5.25, 6)]
+    assert Ending.of(attempts, LEAVER, told=1.5).longest_wait == 0.25
+
+
+def test_what_nobody_works_on_waits_to_be_handed_over() -> None:
+    attempts = [call("left", LEAVER, 0, 2), call("right", OTHER, 1, 1.75), call("join", OTHER, 5.25, 6)]
+    assert Ending.of(attempts, LEAVER, told=1.5).longest_wait == 3.25
