@@ -34,7 +34,7 @@ class Server(ABC):
     As a context manager it is started on entry and closed on exit.
     """
 
-    start_timeout = 60.0
+    start_timeout = 180.0  # RabbitMQ needs ten; on a machine with thirty others that want to run, more than sixty
     stop_timeout = 30.0
 
     def __init__(self, name: str) -> None:
