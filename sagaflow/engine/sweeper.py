@@ -39,8 +39,8 @@ class _Find:
         lanes: whose workers are told of it.
         trace: that the saga carries.
         looks: whether this worker looks at it.
-        wants: whether it needs a slot of this worker.
-        waits: ... of which there are none.
+        wants: how many slots of this worker it needs.
+        waits: whether there are none.
     """
 
     due: Due
@@ -49,7 +49,7 @@ class _Find:
     lanes: frozenset[Lane] = frozenset()
     trace: str | None = None
     looks: bool = False
-    wants: bool = False
+    wants: int = 0
     waits: bool = False
 
 
@@ -142,11 +142,12 @@ class Sweeper:
 
     def _find(self, due: Due, stored: Stored, binding: Binding, now: float, *, is_full: bool) -> _Find:
         agenda = Agenda.of(binding.definition, stored.state)
-        lanes = {Lane(work.queue, work.side) for work in agenda.works if work.due <= now}
+        due_lanes = [Lane(work.queue, work.side) for work in agenda.works if work.due <= now]
+        lanes = set(due_lanes)
         here = lanes & self._worker.lanes
         has_news = bool(stored.inbox) or (agenda.tick is not None and agenda.tick <= now)
-        wants = bool(here) and not has_news
-        waits = wants and is_full
+        wants = 0 if has_news else sum(lane in here for lane in due_lanes)
+        waits = wants > 0 and is_full
         if waits:
             until = now + self._next_turn()
         else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar
@@ -377,45 +376,3 @@ async def test_a_step_whose_child_cannot_be_loaded_just_then_is_begun_a_little_l
     assert record.steps["after"].attempts == 2
     assert store.failures == 1
     assert not complaints, "what went wrong is known"
-
-
-class Waiting(Saga[int]):
-    go_on: ClassVar[asyncio.Event]
-
-    @step
-    async def wait(self, number: int) -> int:
-        await self.go_on.wait()
-        return number
-
-
-class DeafBroker(MemoryBroker):
-    """Loses every hint."""
-
-    async def publish(self, hints: Sequence[Hint]) -> None:
-        pass
-
-
-class Deferrals(MemoryStore):
-    """Notes how often sagas were put off."""
-
-    count = 0
-
-    async def defer(self, due: Sequence[Due], until: Sequence[float], *, counts: bool = True) -> list[bool]:
-        deferred = await super().defer(due, until, counts=counts)
-        self.count += sum(deferred)
-        return deferred
-
-
-async def test_what_waits_for_a_slot_is_looked_at_again_and_again_and_not_put_off_for_ever_longer() -> None:
-    Waiting.go_on = asyncio.Event()
-    store = Deferrals()
-    settings = replace(QUICK, concurrency=1)
-    async with Engine([Waiting], store=store, broker=DeafBroker(), settings=settings) as engine:
-        handles = [await engine.start(Waiting, number) for number in range(3)]
-        await until(lambda: store.count >= 30)
-        # Should this worker die now, another one finds them as soon, and not when pauses that have grown are over.
-        latest = max(due.wake_at for due in await store.due(float("inf"), 10) if due.wake_at < float("inf"))
-        assert latest < time.time() + 2 * QUICK.patience.total_seconds()
-        Waiting.go_on.set()
-        for handle in handles:
-            await handle.result(timeout=SOON)

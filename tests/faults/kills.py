@@ -27,8 +27,8 @@ RECOVERY = 8.0
 HAND_OVER = 3.0
 """Seconds that a hand-over in good order may take: less than any death takes to be judged."""
 
-ROOMY = {"concurrency": 600}
-"""Whoever is left can do all at once, so that what is measured is no waiting for a free slot."""
+ROOMY = {"concurrency": 2_000}
+"""Whoever is left can do all branches of all sagas at once: what is measured is no waiting for a free slot."""
 
 SETTLED = 3.0
 """Seconds after which the first handlers run everywhere."""
