@@ -44,9 +44,26 @@ class _Watch:
         self.is_at_rest = False
         self.news = asyncio.Event()
         self.due = self._since + _SOONEST
+        self._has_looked = False
+        self._early: tuple[SagaState, bool] | None = None
+
+    def look(self, state: SagaState, *, at_rest: bool) -> None:
+        """What was seen by whoever watches, after beginning to."""
+        self._has_looked = True
+        self.tell(state, at_rest=at_rest)
+        if self._early is not None:
+            state, at_rest = self._early
+            self.tell(state, at_rest=at_rest)
 
     def tell(self, state: SagaState, *, at_rest: bool) -> None:
-        if self.state is None or state.revision > self.state.revision:
+        """What others have seen: before the look, perhaps earlier than a request that was accepted before the watch.
+
+        So it waits for the look, and is news only if it is newer than what that has seen.
+        """
+        if not self._has_looked:
+            if self._early is None or state.revision > self._early[0].revision:
+                self._early = state, at_rest
+        elif self.state is None or state.revision > self.state.revision:
             self.state = state
             self.is_at_rest = at_rest
             if at_rest or not self._for_the_end:
@@ -99,7 +116,7 @@ class Watcher:
             NoEngine: the engine was closed.
         """
         with self._watching(saga_id) as watch:
-            await self._look(saga_id)
+            await self._look(watch, saga_id)
             while True:
                 yield await self._news(watch, saga_id)
                 if watch.is_at_rest and not watch.news.is_set():
@@ -112,7 +129,7 @@ class Watcher:
             SagaNotFound, NoEngine: as there.
         """
         with self._watching(saga_id, for_the_end=True) as watch:
-            await self._look(saga_id)
+            await self._look(watch, saga_id)
             while True:
                 state = await self._news(watch, saga_id)
                 if watch.is_at_rest:  # still
@@ -130,12 +147,12 @@ class Watcher:
             if not self._watches[saga_id]:
                 del self._watches[saga_id]
 
-    async def _look(self, saga_id: str) -> None:
+    async def _look(self, watch: _Watch, saga_id: str) -> None:
         """See the state as it is now: after registering, so that nothing falls in between."""
         stored = (await self._store.load([saga_id])).get(saga_id)
         if stored is None:
             raise SagaNotFound(saga_id)
-        self._see(stored)
+        watch.look(stored.state, at_rest=_is_at_rest(stored))
 
     async def _news(self, watch: _Watch, saga_id: str) -> SagaState:
         await watch.news.wait()
@@ -186,6 +203,9 @@ class Watcher:
                 self._see(stored)
 
     def _see(self, stored: Stored) -> None:
-        at_rest = stored.state.status.is_terminal and not stored.inbox
         for watch in self._watches.get(stored.state.id, ()):
-            watch.tell(stored.state, at_rest=at_rest)
+            watch.tell(stored.state, at_rest=_is_at_rest(stored))
+
+
+def _is_at_rest(stored: Stored) -> bool:
+    return stored.state.status.is_terminal and not stored.inbox

@@ -22,6 +22,10 @@ from tests.contract.rabbitmq_tools import COMPENSATIONS, STEPS, plain_channel, r
 from tests.servers import RabbitMQNode
 
 
+BOUNDED = 20.0
+"""Seconds, on a machine that has other work too; who waits for a frozen broker without a limit waits for ever."""
+
+
 @asynccontextmanager
 async def opened(
     url: str | list[str], prefix: str, **changes: timedelta | ssl.SSLContext
@@ -178,17 +182,17 @@ async def test_a_frozen_broker_holds_nobody_up(rabbitmq: RabbitMQNode, amqp_url:
                 await broker.publish([Hint("one", STEPS)])
             with pytest.raises(BrokerUnavailable):
                 await broker.publish([Hint(f"saga-{number}", STEPS) for number in range(5_000)])
-            assert time.monotonic() - began < 4.0
+            assert time.monotonic() - began < BOUNDED
 
             began = time.monotonic()
             await deliveries[0].ack()
             await deliveries[1].requeue()
             await deliveries[2].dead_letter("nobody hears this")
-            assert time.monotonic() - began < 4.0
+            assert time.monotonic() - began < BOUNDED
 
             began = time.monotonic()
             await broker.close()
-            assert time.monotonic() - began < 8.0
+            assert time.monotonic() - began < BOUNDED
         finally:
             rabbitmq.resume()
 

@@ -14,9 +14,10 @@ from msgspec.structs import replace as with_fields
 
 from sagaflow import SagaStatus, Settings
 from sagaflow.adapters.memory_store import MemoryStore
+from sagaflow.core.events import CompensationRequested
 from sagaflow.core.state import SagaState
 from sagaflow.engine.watcher import Watcher
-from sagaflow.ports import Stored, Summary
+from sagaflow.ports import Signal, Stored, Summary
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import World
 from tests.unit import story
@@ -130,3 +131,27 @@ def test_what_this_process_works_on_is_not_asked_for_before_the_setting_says() -
 def test_a_store_that_is_slow_is_asked_for_half_of_the_time_at_most() -> None:
     asked = Waiting(takes=1.0).during(60)
     assert 25 <= len(asked) <= 30
+
+
+def test_who_waits_after_a_request_hears_nothing_from_before_it() -> None:
+    waiting = Waiting(ends_at=0)
+    ended = waiting.store.seen()
+    requested = Signal("t-1", CompensationRequested("because", 0.0))
+
+    async def load(saga_ids: Sequence[str]) -> dict[str, Stored]:
+        await asyncio.sleep(0.1)
+        undone = with_fields(ended, revision=ended.revision + 2, status=SagaStatus.COMPENSATED)
+        return {ended.id: Stored(ended, (requested,)) if waiting.clock() < 1 else Stored(undone)}
+
+    async def summaries(saga_ids: Sequence[str]) -> dict[str, Summary]:
+        found = (await load([ended.id]))[ended.id].state
+        return {ended.id: Summary(found.revision, found.status)}
+
+    async def hear_late_of_the_commit() -> None:
+        waiting.watcher.notify(ended)  # its reply comes after that to the request, which came after the commit
+        await asyncio.sleep(0)
+
+    waiting.store.load, waiting.store.summaries = load, summaries  # type: ignore[method-assign]
+    waiting.during(10, hear_late_of_the_commit())
+    assert waiting.heard_at is not None
+    assert waiting.heard_at > 1
