@@ -21,7 +21,6 @@ from sagaflow.ports.broker import Hint
 from tests.contract.rabbitmq_tools import COMPENSATIONS, STEPS, plain_channel, receive, topology, until
 from tests.servers import RabbitMQNode
 
-
 BOUNDED = 20.0
 """Seconds, on a machine that has other work too; who waits for a frozen broker without a limit waits for ever."""
 
