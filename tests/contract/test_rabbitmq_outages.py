@@ -22,7 +22,7 @@ from tests.contract.rabbitmq_tools import COMPENSATIONS, STEPS, plain_channel, r
 from tests.servers import RabbitMQNode
 
 BOUNDED = 20.0
-"""Seconds, on a machine that has other work too; who waits for a frozen broker without a limit waits for ever."""
+"""Seconds, on a busy machine; who waited without a limit would wait for three heartbeats, which are 45 seconds."""
 
 
 @asynccontextmanager

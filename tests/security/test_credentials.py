@@ -178,7 +178,7 @@ class Slow(Saga[str]):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # as long as servers may take to start
+@pytest.mark.timeout(400)  # both servers are started anew in it
 async def test_servers_that_die_and_return_are_told_of_and_nothing_has_the_password(
     rabbitmq: RabbitMQNode,
     mongodb: MongoReplicaSet,

@@ -34,7 +34,7 @@ class Server(ABC):
     As a context manager it is started on entry and closed on exit.
     """
 
-    start_timeout = 180.0  # RabbitMQ needs ten; on a machine with thirty others that want to run, more than sixty
+    start_timeout = 110.0  # less than a test may take, so that the end of the log is seen; RabbitMQ needs ten
     stop_timeout = 30.0
 
     def __init__(self, name: str) -> None:
