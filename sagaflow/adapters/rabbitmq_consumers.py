@@ -1,11 +1,11 @@
-"""The consumers of one channel: begun and ended together, but for queues that RabbitMQ does not serve."""
+"""The consumers of one connection: begun and ended together, but for queues that RabbitMQ does not serve."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -22,22 +22,23 @@ OnMessage = Callable[["Consumers", str, AbstractIncomingMessage], Awaitable[None
 
 
 class Consumers:
-    """One consumer for each of some queues."""
+    """One consumer for each of some queues, on a channel of its own.
 
-    def __init__(
-        self, channel: AbstractChannel, queues: Iterable[str], sickbay: Sickbay, on_message: OnMessage
-    ) -> None:
-        self._channel = channel
-        self._queues = tuple(queues)
+    RabbitMQ does one thing at a time for a channel. One that asks for a queue without a leader hangs, and what it has
+    fetched is not delivered again before it ends, even if its connection is long gone.
+    """
+
+    def __init__(self, channels: Mapping[str, AbstractChannel], sickbay: Sickbay, on_message: OnMessage) -> None:
+        self._channels = channels
         self._sickbay = sickbay
         self._on_message = on_message
         self._tags: dict[str, str] = {}
-        self.answers: Answers = Answers()  # to what they bring
+        self.answers: Mapping[str, Answers] = {name: Answers() for name in channels}
 
     @property
     def are_complete(self) -> bool:
         """Whether each queue is consumed."""
-        return len(self._tags) == len(self._queues)
+        return len(self._tags) == len(self._channels)
 
     def have(self, tag: str | None) -> bool:
         """Whether it is one of these that has this tag."""
@@ -47,12 +48,12 @@ class Consumers:
         """Begin to consume what is not consumed yet.
 
         Raises:
-            BrokerUnavailable: RabbitMQ does not let a queue be consumed; the channel is of no use any more.
+            BrokerUnavailable: RabbitMQ does not let a queue be consumed; its channel is of no use any more.
         """
-        for name in self._queues:
+        for name, channel in self._channels.items():
             if name in self._tags or not self._sickbay.is_well(name):
                 continue
-            queue = await self._channel.get_queue(name, ensure=False)
+            queue = await channel.get_queue(name, ensure=False)
             # Known before the answer, for RabbitMQ may end the consumer as soon as it has begun.
             tag = self._tags[name] = secrets.token_hex(8)
             try:
@@ -72,7 +73,7 @@ class Consumers:
         """
         async with answering("end a consumer", ANSWER_TIMEOUT):
             for name, tag in list(self._tags.items()):
-                queue = await self._channel.get_queue(name, ensure=False)
+                queue = await self._channels[name].get_queue(name, ensure=False)
                 await queue.cancel(tag)
                 del self._tags[name]
 

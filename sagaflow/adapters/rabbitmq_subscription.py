@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from msgspec import Struct
 from pamqp.commands import Basic
 
@@ -172,7 +172,7 @@ class RabbitSubscription:
         """Tell RabbitMQ what became of a message; nothing happens if its connection is gone."""
         if fetched.source is not self._consumers:
             return  # it is delivered again, and its number may be another message's by now
-        answers = fetched.source.answers
+        answers = fetched.source.answers[fetched.queue]
         try:
             await (answers.ack(fetched.message) if ack else answers.give_back(fetched.message))
         except BrokerUnavailable as error:
@@ -205,16 +205,19 @@ class RabbitSubscription:
             raise ConfigurationError("; ".join(complaints))
         for complaint in complaints:
             self._throttle.log(logging.ERROR, complaint, complaint)
+        channels = {queue: await self._channel(session) for queue in self._lanes}
+        self._forget()
+        self._consumers = Consumers(channels, self._sickbay, self._on_message)
+        self._arrived.set()  # whoever waits in receive() asks for consumers
+
+    async def _channel(self, session: Session) -> AbstractChannel:
         channel = session.connection.channel(publisher_confirms=False)
         await channel.initialize()
         await session.watch(channel)
         driver = await channel.get_underlay_channel()
         driver.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        # RabbitMQ counts for each consumer by itself.
         await channel.set_qos(prefetch_count=max(1, self._prefetch // len(self._lanes)))
-        self._forget()
-        self._consumers = Consumers(channel, self._lanes, self._sickbay, self._on_message)
-        self._arrived.set()  # whoever waits in receive() asks for consumers
+        return channel
 
     def _forget(self) -> None:
         # Of the last connection nothing here can be settled any more; RabbitMQ delivers it again.
@@ -241,7 +244,7 @@ class RabbitSubscription:
             await consumers.stop()
             while self._buffer and consumers is self._consumers:
                 _, _, fetched = self._buffer.popleft()
-                await consumers.answers.give_back(fetched.message)
+                await consumers.answers[fetched.queue].give_back(fetched.message)
         # A receiver that waits for room, and not for hints, would only make them go round.
         if not self._closed and self._receivers and len(self._unsettled) < self._prefetch:
             await consumers.start()
@@ -253,7 +256,8 @@ class RabbitSubscription:
         # This runs in a task of aio-pika, which is cancelled with the channel: nothing but bookkeeping happens here.
         if source is not self._consumers:
             return
-        source.answers.expect(message)
+        answers = source.answers[queue]
+        answers.expect(message)
         try:
             hint = wire.decode(message.body)
             if hint.lane != self._lanes[queue]:
@@ -265,7 +269,7 @@ class RabbitSubscription:
             task.add_done_callback(self._burials.discard)
             return
         if self._closed:
-            await source.answers.give_back(message)  # it came while consuming was being stopped
+            await answers.give_back(message)  # it came while consuming was being stopped
             return
         self._buffer.append((time.monotonic(), hint, Fetched(message, source, queue)))
         self._arrived.set()

@@ -24,6 +24,9 @@ from tests.servers import RabbitMQNode
 BOUNDED = 20.0
 """Seconds, on a busy machine; who waited without a limit would wait for three heartbeats, which are 45 seconds."""
 
+YOUTH = 2.0
+"""Seconds: RabbitMQ 3.10 may never serve a queue again that is younger than that when it is killed."""
+
 
 @asynccontextmanager
 async def opened(
@@ -35,6 +38,17 @@ async def opened(
         yield broker
     finally:
         await broker.close()
+
+
+@asynccontextmanager
+async def hanging(node: RabbitMQNode, queue: str) -> AsyncIterator[None]:
+    """Let RabbitMQ answer nothing about a queue, as if most of its members were away."""
+    member = f"{{'%2F_{queue}', node()}}"
+    await asyncio.to_thread(node.ctl, "eval", f"sys:suspend({member}).")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.ctl, "eval", f"sys:resume({member}).")
 
 
 async def test_it_opens_while_the_broker_is_away_and_works_when_it_comes(rabbitmq: RabbitMQNode, prefix: str) -> None:
@@ -88,7 +102,7 @@ async def test_a_broker_killed_under_load_loses_nothing_that_it_confirmed(
         publishers = [asyncio.create_task(publish(one, number)) for number in range(8)]
         workers = [asyncio.create_task(work(broker)) for broker in (one, other)]
         for kill in (rabbitmq.kill, rabbitmq.stop):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(YOUTH)
             await asyncio.to_thread(kill)
             await asyncio.to_thread(rabbitmq.start)
             before = len(confirmed)
@@ -112,7 +126,7 @@ async def test_what_was_received_before_a_crash_is_settled_without_an_error(
         subscription = await broker.subscribe([STEPS], prefetch=10)
         await broker.publish([Hint(f"saga-{number}", STEPS) for number in range(3)])
         deliveries = [await receive(subscription) for _ in range(3)]
-        await asyncio.sleep(2.0)  # RabbitMQ 3.10 cannot serve a queue again that is younger than that when it is killed
+        await asyncio.sleep(YOUTH)
         await asyncio.to_thread(rabbitmq.kill)
 
         await deliveries[0].ack()
@@ -147,6 +161,23 @@ async def test_a_queue_that_is_not_served_does_not_stop_the_others(
         await asyncio.to_thread(rabbitmq.ctl, "eval", f"ra:restart_server(quorum_queues, {member}).")
         assert (await asyncio.wait_for(receiving, 30)).hint == Hint("step", STEPS)
         assert other.health == "ok"
+
+
+async def test_what_was_fetched_while_another_queue_hangs_comes_again(
+    rabbitmq: RabbitMQNode, amqp_url: str, prefix: str
+) -> None:
+    hints = {Hint(f"saga-{number}", STEPS) for number in range(5)}
+    async with opened(amqp_url, prefix) as broker, opened(amqp_url, prefix) as other:
+        await broker.publish([*hints, Hint("undo", COMPENSATIONS)])
+        async with hanging(rabbitmq, f"{prefix}.default.compensations"):
+            subscription = await other.subscribe([STEPS, COMPENSATIONS], prefetch=20)
+            assert {(await receive(subscription)).hint for _ in hints} == hints
+
+            # Asking for the other queue costs the connection, and what had come over it is here once more.
+            assert {(await receive(subscription)).hint for _ in hints} == hints
+
+        await until(lambda: other.health == "ok", 40)
+        assert (await receive(subscription)).hint == Hint("undo", COMPENSATIONS)
 
 
 async def test_a_broker_that_lost_its_disk_is_given_everything_again(
