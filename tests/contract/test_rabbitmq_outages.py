@@ -62,7 +62,7 @@ async def test_it_opens_while_the_broker_is_away_and_works_when_it_comes(rabbitm
         began = time.monotonic()
         with pytest.raises(BrokerUnavailable, match="away"):
             await broker.publish([Hint("saga", STEPS)])
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 1.0
         receiving = asyncio.create_task(subscription.receive())
 
         await asyncio.to_thread(rabbitmq.start)
@@ -235,11 +235,11 @@ async def test_nobody_waits_long_to_close_while_connecting_to_a_frozen_broker(
         began = time.monotonic()
         broker = RabbitBroker(amqp_url, topology=topology(prefix))
         await broker.open()
-        assert 2.5 < time.monotonic() - began < 4.0
+        assert 2.5 < time.monotonic() - began < BOUNDED
         assert broker.health == "connecting"
         began = time.monotonic()
         await broker.close()
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < BOUNDED
     finally:
         rabbitmq.resume()
 
@@ -258,7 +258,7 @@ async def test_a_broker_that_was_frozen_for_long_is_noticed_and_found_again(
             # aio-pika cancels what waits for a connection that its heartbeat finds dead. We do not pass that on.
             with pytest.raises(BrokerUnavailable):
                 await broker.publish([Hint("lost", STEPS)])
-            assert time.monotonic() - began < 12.0
+            assert time.monotonic() - began < BOUNDED
             assert broker.health.startswith("connecting: ")
         finally:
             rabbitmq.resume()
@@ -294,7 +294,7 @@ async def test_a_broker_without_memory_is_shown_and_waited_for(
                 began = time.monotonic()
                 with pytest.raises(BrokerUnavailable, match=r"in [\d.]+ s"):
                     await broker.publish([Hint("during", lane)])
-                assert time.monotonic() - began < 2.0
+                assert time.monotonic() - began < BOUNDED
             assert broker.health == "blocked: RabbitMQ is low on memory or disk"
             # Whoever comes later does not wait as long again.
             async with asyncio.timeout(20):
