@@ -171,13 +171,19 @@ async def test_what_was_fetched_while_another_queue_hangs_comes_again(
         await broker.publish([*hints, Hint("undo", COMPENSATIONS)])
         async with hanging(rabbitmq, f"{prefix}.default.compensations"):
             subscription = await other.subscribe([STEPS, COMPENSATIONS], prefetch=20)
-            assert {(await receive(subscription)).hint for _ in hints} == hints
+            held = [await receive(subscription) for _ in hints]
+            assert {delivery.hint for delivery in held} == hints
 
             # Asking for the other queue costs the connection, and what had come over it is here once more.
-            assert {(await receive(subscription)).hint for _ in hints} == hints
+            again: set[Hint] = set()
+            while again != hints:
+                delivery = await receive(subscription)
+                again.add(delivery.hint)
+                await delivery.ack()
 
-        await until(lambda: other.health == "ok", 40)
-        assert (await receive(subscription)).hint == Hint("undo", COMPENSATIONS)
+        while (delivery := await receive(subscription, 3 * BOUNDED)).hint != Hint("undo", COMPENSATIONS):
+            await delivery.ack()  # once more one from before
+        assert other.health == "ok"
 
 
 async def test_a_broker_that_lost_its_disk_is_given_everything_again(
