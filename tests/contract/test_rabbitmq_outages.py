@@ -21,8 +21,8 @@ from sagaflow.ports.broker import Hint
 from tests.contract.rabbitmq_tools import COMPENSATIONS, STEPS, plain_channel, receive, topology, until
 from tests.servers import RabbitMQNode
 
-BOUNDED = 20.0
-"""Seconds, on a busy machine; who waited without a limit would wait for three heartbeats, which are 45 seconds."""
+BOUNDED = 10.0
+"""Seconds, on a busy machine: ten batches that waited one after another would take longer, and three heartbeats 45."""
 
 YOUTH = 2.0
 """Seconds: RabbitMQ 3.10 may never serve a queue again that is younger than that when it is killed."""
@@ -181,7 +181,7 @@ async def test_what_was_fetched_while_another_queue_hangs_comes_again(
                 again.add(delivery.hint)
                 await delivery.ack()
 
-        while (delivery := await receive(subscription, 3 * BOUNDED)).hint != Hint("undo", COMPENSATIONS):
+        while (delivery := await receive(subscription, 60)).hint != Hint("undo", COMPENSATIONS):
             await delivery.ack()  # once more one from before
         assert other.health == "ok"
 
@@ -241,11 +241,11 @@ async def test_nobody_waits_long_to_close_while_connecting_to_a_frozen_broker(
         began = time.monotonic()
         broker = RabbitBroker(amqp_url, topology=topology(prefix))
         await broker.open()
-        assert 2.5 < time.monotonic() - began < BOUNDED
+        assert 2.5 < time.monotonic() - began < 4.0
         assert broker.health == "connecting"
         began = time.monotonic()
         await broker.close()
-        assert time.monotonic() - began < BOUNDED
+        assert time.monotonic() - began < 4.0
     finally:
         rabbitmq.resume()
 
@@ -264,7 +264,7 @@ async def test_a_broker_that_was_frozen_for_long_is_noticed_and_found_again(
             # aio-pika cancels what waits for a connection that its heartbeat finds dead. We do not pass that on.
             with pytest.raises(BrokerUnavailable):
                 await broker.publish([Hint("lost", STEPS)])
-            assert time.monotonic() - began < BOUNDED
+            assert time.monotonic() - began < 12.0
             assert broker.health.startswith("connecting: ")
         finally:
             rabbitmq.resume()
@@ -300,7 +300,7 @@ async def test_a_broker_without_memory_is_shown_and_waited_for(
                 began = time.monotonic()
                 with pytest.raises(BrokerUnavailable, match=r"in [\d.]+ s"):
                     await broker.publish([Hint("during", lane)])
-                assert time.monotonic() - began < BOUNDED
+                assert time.monotonic() - began < 2.0
             assert broker.health == "blocked: RabbitMQ is low on memory or disk"
             # Whoever comes later does not wait as long again.
             async with asyncio.timeout(20):
